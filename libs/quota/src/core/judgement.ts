@@ -1,0 +1,57 @@
+import { QuotaDecision } from './decision';
+import { QuotaExceededError, WriteBouncedError } from './errors';
+import { limitsOf, type QuotaLimits, type QuotaMode, type TenantQuota } from './quota';
+import type { Reservation } from './reservation';
+import { usedBytes, type CommitReply, type ReserveReply } from './usage-tracker';
+import type { QuotaForecast, RefusedVerdict } from './verdict';
+import type { QuotaWrite } from './write';
+
+/** What a decision was taken with, and what the ledger said; null: it was not asked. */
+export interface Decided {
+  readonly quota: TenantQuota;
+  readonly mode: QuotaMode;
+  readonly reply: Exclude<ReserveReply, { outcome: 'stale' }> | null;
+}
+
+/** Turns the ledger's reply into a verdict. Mode is applied here and nowhere else. */
+export function judge(write: QuotaWrite, { quota, mode, reply }: Decided): QuotaForecast {
+  const base = { tenant: write.tenant, mode, bytes: write.bytes };
+  if (mode === 'off') {
+    return { ...base, admitted: true, decision: QuotaDecision.ALLOW, numbers: null };
+  }
+  const refused = { ...base, admitted: false, decision: QuotaDecision.REJECT } as const;
+  if (reply === null) return { ...refused, reason: 'above_maximum', numbers: null };
+  const limits = limitsOf(quota);
+  if (reply.outcome === 'reserved') {
+    const numbers = { ...limits, usedBytes: reply.usedAfterBytes };
+    return { ...base, admitted: true, decision: reply.decision, numbers };
+  }
+  const numbers = { ...limits, usedBytes: usedBytes(reply.usage) };
+  if (write.bytes > limits.hardBytes) return { ...refused, reason: 'too_large', numbers };
+  const exceeded: RefusedVerdict = { ...refused, reason: 'exceeded', numbers };
+  if (reply.retryAfterMs === undefined) return exceeded;
+  return { ...exceeded, retryAfterSeconds: Math.max(1, Math.ceil(reply.retryAfterMs / 1_000)) };
+}
+
+/** What the next byte would meet: ALLOW below the quota, WARN below the hard limit, else REJECT. */
+export function standingOf(used: number, limits: QuotaLimits): QuotaDecision {
+  if (used < limits.quotaBytes) return QuotaDecision.ALLOW;
+  return used < limits.hardBytes ? QuotaDecision.WARN : QuotaDecision.REJECT;
+}
+
+/** The error for a commit that was answered `refused` or `bounced`. */
+export function lateRefusal(
+  reservation: Reservation,
+  reply: Exclude<CommitReply, { outcome: 'committed' }>,
+): QuotaExceededError | WriteBouncedError {
+  if (reply.outcome === 'bounced') return new WriteBouncedError(reservation.tenant);
+  return new QuotaExceededError({
+    admitted: false,
+    tenant: reservation.tenant,
+    mode: reservation.mode,
+    bytes: reservation.bytes,
+    decision: QuotaDecision.REJECT,
+    reason: 'exceeded',
+    numbers: { ...reservation.limits, usedBytes: usedBytes(reply.usage) },
+  });
+}

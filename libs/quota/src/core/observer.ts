@@ -1,0 +1,54 @@
+import type { QuotaDecision } from './decision';
+import type { QuotaMode } from './quota';
+
+/** One finished decision. */
+export interface CheckEvent {
+  readonly tenant: string;
+  readonly bytes: number;
+  readonly usedBytes: number;
+  readonly limitBytes: number;
+  readonly decision: QuotaDecision;
+  readonly mode: QuotaMode;
+  readonly durationMs: number;
+  /** The store that decided. */
+  readonly source: string;
+}
+
+export type CacheTier = 'memory' | 'redis' | 'postgres';
+
+/** What the core tells of itself. Metrics and logs listen; nothing of the core depends on them. */
+export interface QuotaEvents {
+  check: CheckEvent;
+  cache: { readonly tier: CacheTier; readonly hit: boolean };
+  /** Something of ours failed; the caller got a 503 or a degraded answer. */
+  error: { readonly operation: string; readonly error: string; readonly tenant?: string };
+  changed: { readonly tenant: string; readonly stamp: number; readonly actor: string };
+  reconciled: { readonly tenant: string; readonly driftBytes: number; readonly usedBytes: number };
+}
+
+type Listener<K extends keyof QuotaEvents> = (event: QuotaEvents[K]) => void;
+
+/** Delivers events to listeners, synchronously; a listener that throws hurts nobody else. */
+export class QuotaObserver {
+  private readonly listeners: { [K in keyof QuotaEvents]: Listener<K>[] } = {
+    check: [],
+    cache: [],
+    error: [],
+    changed: [],
+    reconciled: [],
+  };
+
+  on<K extends keyof QuotaEvents>(name: K, listener: Listener<K>): void {
+    this.listeners[name].push(listener);
+  }
+
+  emit<K extends keyof QuotaEvents>(name: K, event: QuotaEvents[K]): void {
+    for (const listener of this.listeners[name]) {
+      try {
+        listener(event);
+      } catch {
+        // An observer's own failure must not turn into a tenant's.
+      }
+    }
+  }
+}

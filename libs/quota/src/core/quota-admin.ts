@@ -1,0 +1,65 @@
+import type { QuotaObserver } from './observer';
+import type { QuotaCacheService } from './quota-cache.service';
+import type { ChangeOptions, QuotaPage, QuotaPatch, QuotaStore } from './quota-store';
+import type { QuotaRow } from './quota-source';
+import type { Reconciler, ReconcileReport } from './reconciler';
+import { parseTenantId } from './tenant';
+import type { UsageTracker } from './usage-tracker';
+
+/** What an operator does with quotas. A change holds on every instance for the next request. */
+export class QuotaAdmin {
+  constructor(
+    private readonly store: QuotaStore,
+    private readonly quotas: QuotaCacheService,
+    private readonly tracker: UsageTracker,
+    private readonly reconciler: Reconciler,
+    private readonly observer: QuotaObserver,
+  ) {}
+
+  /** Rows in the order of their tenant ids. */
+  list(query: { after?: string; limit: number }): Promise<QuotaPage> {
+    return this.store.list(query);
+  }
+
+  /** The tenant's row, or null. @throws InvalidTenantError */
+  async get(tenant: string): Promise<QuotaRow | null> {
+    return (await this.store.load(parseTenantId(tenant))).row;
+  }
+
+  /** Creates or changes a quota. @throws InvalidTenantError, QuotaConflictError, QuotaUnavailableError */
+  async set(
+    tenant: string,
+    patch: QuotaPatch,
+    options: ChangeOptions,
+  ): Promise<{ row: QuotaRow; created: boolean }> {
+    const { row, created, stamp } = await this.store.change(parseTenantId(tenant), patch, options);
+    await this.announce(tenant, row, stamp, options.actor);
+    return { row, created };
+  }
+
+  /**
+   * Deletes a tenant: its quota, its usage and the entries kept beside the ledger. Writes on their
+   * way bounce. False when it had no row (its entries are gone all the same).
+   */
+  async delete(tenant: string, options: ChangeOptions): Promise<boolean> {
+    const deleted = await this.store.delete(parseTenantId(tenant), options);
+    if (deleted !== null) await this.announce(tenant, null, deleted.stamp, options.actor);
+    await this.tracker.drop(tenant);
+    return deleted !== null;
+  }
+
+  /** Recomputes the tenant's usage from what is really stored. */
+  reconcile(tenant: string): Promise<ReconcileReport> {
+    return this.reconciler.reconcile(parseTenantId(tenant));
+  }
+
+  private async announce(
+    tenant: string,
+    row: QuotaRow | null,
+    stamp: number,
+    actor: string,
+  ): Promise<void> {
+    await this.quotas.announce(this.quotas.fromSource(tenant, row, stamp));
+    this.observer.emit('changed', { tenant, stamp, actor });
+  }
+}

@@ -1,0 +1,284 @@
+import { randomUUID } from 'node:crypto';
+import { QuotaDecision } from './decision';
+import { QuotaExceededError, QuotaUnavailableError } from './errors';
+import { judge, lateRefusal, standingOf, type Decided } from './judgement';
+import type { QuotaObserver } from './observer';
+import { limitsOf, type QuotaLimits, type QuotaMode, type TenantQuota } from './quota';
+import type { QuotaCacheService } from './quota-cache.service';
+import { Reservation } from './reservation';
+import { resolveMode, type Rollout } from './rollout';
+import { parseTenantId } from './tenant';
+import {
+  usedBytes,
+  type RefundReply,
+  type RemoveReply,
+  type ReserveReply,
+  type UsageTracker,
+} from './usage-tracker';
+import type {
+  AdmittedVerdict,
+  QuotaForecast,
+  QuotaStatus,
+  QuotaVerdict,
+  RefusedVerdict,
+} from './verdict';
+import { parseKey, parseSize, parseWrite, type QuotaWrite } from './write';
+
+export interface QuotaCheckerOptions {
+  /** The largest single write, in bytes, whatever a tenant's quota. */
+  readonly maxWriteBytes: number;
+  /** A hold that is not settled goes back after this many ms. */
+  readonly reservationTtlMs: number;
+}
+
+/** How often a decision is taken anew because the configuration changed meanwhile. */
+const MAX_STALE_ROUNDS = 3;
+
+/** Stands in where the quota is off and no limit was looked up. */
+const NO_LIMITS: QuotaLimits = { quotaBytes: 0, hardBytes: 0 };
+
+type LedgerWrite = Parameters<UsageTracker['check']>[0];
+
+/**
+ * Decides on writes and keeps the account of them, for code at any level: HTTP, queues, cron. It
+ * knows one ledger, the {@link UsageTracker}, and not how many stores stand behind it.
+ */
+export class QuotaChecker {
+  constructor(
+    private readonly quotas: QuotaCacheService,
+    private readonly tracker: UsageTracker,
+    private readonly rollout: () => Rollout,
+    private readonly options: QuotaCheckerOptions,
+    private readonly observer: QuotaObserver,
+  ) {}
+
+  /**
+   * Decides on a write and, unless it is refused, holds its bytes. An admitted verdict's reservation
+   * must be committed or released.
+   *
+   * @throws InvalidTenantError, InvalidWriteError before any I/O.
+   * @throws UnknownTenantError when the tenant has no quota and such tenants are refused.
+   * @throws QuotaUnavailableError when the stores don't answer.
+   */
+  async reserve(write: QuotaWrite): Promise<QuotaVerdict> {
+    parseWrite(write);
+    if (this.isOff()) return this.offVerdict(write);
+    const started = performance.now();
+    const id = randomUUID();
+    const holdMs = this.options.reservationTtlMs;
+    const decided = await this.decide(write, (request) =>
+      this.tracker.reserve({ ...request, id, holdMs }),
+    );
+    const forecast = judge(write, decided);
+    if (forecast.mode !== 'off') this.report(forecast, started);
+    if (!forecast.admitted) return forecast;
+    const { quota, mode, reply } = decided;
+    const generation = reply?.outcome === 'reserved' ? reply.generation : '';
+    return { ...forecast, reservation: this.open(write, id, mode, limitsOf(quota), generation) };
+  }
+
+  /** The verdict {@link reserve} would give now, charging nothing. Throws as {@link reserve}. */
+  async check(write: QuotaWrite): Promise<QuotaForecast> {
+    parseWrite(write);
+    if (this.isOff()) return this.offVerdict(write);
+    const decided = await this.decide(write, (request) => this.tracker.check(request));
+    return judge(write, decided);
+  }
+
+  /**
+   * Refuses a write early, by its announced size, before its body was sent; null: let it come. Counts
+   * as a check only when it refuses, since otherwise the write itself will be decided on. Throws as
+   * {@link reserve}.
+   */
+  async preflight(write: QuotaWrite): Promise<RefusedVerdict | null> {
+    const started = performance.now();
+    const forecast = await this.check(write);
+    if (forecast.admitted) return null;
+    this.report(forecast, started);
+    return forecast;
+  }
+
+  /** True while the quota is off for everyone: nothing of a request needs to be looked at. */
+  isOff(): boolean {
+    return !this.rollout().enabled;
+  }
+
+  /**
+   * Reserves, runs `store`, commits what it returns (a number of bytes stored, or nothing: as
+   * announced), and releases if it throws.
+   *
+   * @throws QuotaExceededError when the write is refused, before or after `store`; after, `undo` ran.
+   * @throws WriteBouncedError when the tenant was deleted meanwhile; `undo` ran.
+   * @throws as {@link reserve}, and whatever `store` throws.
+   */
+  async run(
+    write: QuotaWrite,
+    store: (reservation: Reservation) => Promise<number | undefined>,
+    undo?: () => Promise<void>,
+  ): Promise<QuotaVerdict> {
+    const verdict = await this.reserve(write);
+    if (!verdict.admitted) throw new QuotaExceededError(verdict);
+    const { reservation } = verdict;
+    let stored: number | undefined;
+    try {
+      stored = await store(reservation);
+    } catch (error) {
+      await this.releaseQuietly(reservation);
+      throw error;
+    }
+    const reply = await reservation.commit(stored);
+    if (reply?.outcome === 'refused' || reply?.outcome === 'bounced') {
+      await undo?.();
+      throw lateRefusal(reservation, reply);
+    }
+    return verdict;
+  }
+
+  /** Removes an entry and gives its bytes back. Never refused by a limit or a mode. */
+  async remove(tenant: string, key: string, version?: number): Promise<RemoveReply> {
+    parseTenantId(tenant);
+    parseKey(key);
+    return this.tracker.remove({
+      tenant,
+      id: randomUUID(),
+      key,
+      ...(version !== undefined && { version }),
+    });
+  }
+
+  /** Gives back bytes that were charged without a key. Never refused. */
+  async refund(tenant: string, bytes: number): Promise<RefundReply> {
+    parseTenantId(tenant);
+    parseSize(bytes);
+    const reply = await this.tracker.refund({ tenant, id: randomUUID(), bytes });
+    if (reply.underflowBytes > 0) {
+      this.observer.emit('error', { operation: 'refund', error: 'underflow', tenant });
+    }
+    return reply;
+  }
+
+  /** Where the tenant stands. Throws as {@link reserve}. */
+  async status(tenant: string): Promise<QuotaStatus> {
+    parseTenantId(tenant);
+    const quota = await this.quotas.getQuota(tenant);
+    const usage = await this.tracker.read(tenant);
+    const limits = limitsOf(quota);
+    const used = usedBytes(usage);
+    return {
+      tenant,
+      mode: resolveMode(this.rollout(), quota),
+      ...limits,
+      ...usage,
+      usedBytes: used,
+      overageAllowed: quota.overageAllowed,
+      overageBytes: quota.overageBytes,
+      origin: quota.origin,
+      decision: standingOf(used, limits),
+    };
+  }
+
+  private async decide(
+    write: QuotaWrite,
+    ask: (
+      request: Omit<Parameters<UsageTracker['reserve']>[0], 'id' | 'holdMs'>,
+    ) => Promise<ReserveReply>,
+  ): Promise<Decided> {
+    let quota = await this.quotas.getQuota(write.tenant);
+    for (let round = 0; round < MAX_STALE_ROUNDS; round += 1) {
+      const mode = resolveMode(this.rollout(), quota);
+      if (mode === 'enforce' && write.bytes > this.options.maxWriteBytes) {
+        return { quota, mode, reply: null };
+      }
+      const request = ledgerWrite(write, quota, mode);
+      const reply = mode === 'off' ? await this.confirmOff(request) : await ask(request);
+      if (reply?.outcome !== 'stale') return { quota, mode, reply };
+      quota = await this.quotas.getQuotaSince(write.tenant, reply.stamp);
+    }
+    throw new QuotaUnavailableError('config', { applied: 'no' });
+  }
+
+  /**
+   * A tenant's own `off` may have been lifted on another instance; the ledger knows. Nothing is
+   * decided, and a ledger that doesn't answer doesn't stand in the way of a tenant that is off.
+   */
+  private async confirmOff(
+    request: LedgerWrite,
+  ): Promise<{ outcome: 'stale'; stamp: number } | null> {
+    try {
+      const reply = await this.tracker.check({ ...request, bytes: 0 });
+      return reply.outcome === 'stale' ? reply : null;
+    } catch (error) {
+      if (error instanceof QuotaUnavailableError) return null;
+      throw error;
+    }
+  }
+
+  private offVerdict(write: QuotaWrite): AdmittedVerdict {
+    return {
+      tenant: write.tenant,
+      mode: 'off',
+      bytes: write.bytes,
+      admitted: true,
+      decision: QuotaDecision.ALLOW,
+      numbers: null,
+      reservation: this.open(write, '', 'off', NO_LIMITS, ''),
+    };
+  }
+
+  private open(
+    write: QuotaWrite,
+    id: string,
+    mode: QuotaMode,
+    limits: QuotaLimits,
+    generation: string,
+  ): Reservation {
+    return new Reservation(mode === 'off' ? null : this.tracker, {
+      tenant: write.tenant,
+      id,
+      key: write.key,
+      bytes: write.bytes,
+      ttlMs: write.ttlSeconds === undefined ? undefined : write.ttlSeconds * 1_000,
+      limits,
+      mode,
+      generation,
+    });
+  }
+
+  private report(forecast: QuotaForecast, started: number): void {
+    this.observer.emit('check', {
+      tenant: forecast.tenant,
+      bytes: forecast.bytes,
+      usedBytes: forecast.numbers?.usedBytes ?? 0,
+      limitBytes: forecast.numbers?.hardBytes ?? this.options.maxWriteBytes,
+      decision: forecast.decision,
+      mode: forecast.mode,
+      durationMs: performance.now() - started,
+      source: this.tracker.store,
+    });
+  }
+
+  private async releaseQuietly(reservation: Reservation): Promise<void> {
+    try {
+      await reservation.release();
+    } catch (error) {
+      // The deadline gives the bytes back; the caller's own error matters more than ours.
+      const name = error instanceof Error ? error.name : 'Error';
+      this.observer.emit('error', {
+        operation: 'release',
+        error: name,
+        tenant: reservation.tenant,
+      });
+    }
+  }
+}
+
+function ledgerWrite(write: QuotaWrite, quota: TenantQuota, mode: QuotaMode): LedgerWrite {
+  return {
+    tenant: write.tenant,
+    ...(write.key !== undefined && { key: write.key }),
+    bytes: write.bytes,
+    limits: limitsOf(quota),
+    stamp: quota.stamp,
+    enforce: mode === 'enforce',
+  };
+}

@@ -1,0 +1,47 @@
+import type { QuotaMode, TenantQuota } from './quota';
+
+/** A tenant's row, in the units of the table. */
+export interface QuotaRow {
+  readonly tenant: string;
+  readonly quotaMb: number;
+  readonly overageAllowed: boolean;
+  readonly overageLimitMb: number;
+  readonly mode: QuotaMode | null;
+  /** Rises by one with every change of the row; for optimistic locking. */
+  readonly version: number;
+  readonly currentUsageBytes: number;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+/** Where the truth about quotas lives. Any method may throw QuotaUnavailableError. */
+export abstract class QuotaSource {
+  /**
+   * The tenant's row, or null, with the stamp of its latest change (0: never changed). The stamp
+   * outlives the row. A row that breaks the table's own rules is an error, not a quota.
+   */
+  abstract load(tenant: string): Promise<{ row: QuotaRow | null; stamp: number }>;
+}
+
+/** The middle tier of the configuration: copies that all instances share, and word of changes. */
+export abstract class SharedQuotaCache {
+  /** The shared copy, or null when there is none or it cannot be read as one. */
+  abstract get(tenant: string): Promise<TenantQuota | null>;
+
+  /** Leaves a copy for the other instances; never replaces one with a higher stamp. */
+  abstract put(quota: TenantQuota, ttlMs: number): Promise<void>;
+
+  /**
+   * After a change, in one step: leaves the copy, raises the ledger's stamp, so that a write decided
+   * with an older copy is answered `stale`, and tells every instance.
+   */
+  abstract announce(quota: TenantQuota, ttlMs: number): Promise<void>;
+
+  /**
+   * Calls back for each change announced anywhere; with `'*'` when changes may have been missed.
+   * Resolves to a function that ends the subscription.
+   */
+  abstract subscribe(
+    listener: (tenant: string, stamp: number) => void,
+  ): Promise<() => Promise<void>>;
+}

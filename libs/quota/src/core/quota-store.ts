@@ -1,0 +1,48 @@
+import type { QuotaMode } from './quota';
+import { QuotaSource, type QuotaRow } from './quota-source';
+
+/** Largest quota or overage in MB: what the table's integer column holds. */
+export const MAX_QUOTA_MB = 2_147_483_647;
+
+/** A new or changed quota. What is absent keeps its value, or takes the table's default in a new row. */
+export interface QuotaPatch {
+  /** Whole MB, 1 to 2^31 − 1. */
+  readonly quotaMb?: number;
+  readonly overageAllowed?: boolean;
+  /** Whole MB, 0 to 2^31 − 1. */
+  readonly overageLimitMb?: number;
+  readonly mode?: QuotaMode | null;
+}
+
+export interface ChangeOptions {
+  /** Who asks for the change; kept in the audit trail. */
+  readonly actor: string;
+  /** The row's version the change was made from; another one now → QuotaConflictError. */
+  readonly expectedVersion?: number;
+}
+
+export interface QuotaPage {
+  readonly rows: QuotaRow[];
+  /** Tenant to go on after; null at the end. */
+  readonly next: string | null;
+}
+
+/** A source that can be changed. Every change and its audit row are one transaction. */
+export abstract class QuotaStore extends QuotaSource {
+  /** Rows in the order of their tenant ids, after `after`. */
+  abstract list(query: { after?: string; limit: number }): Promise<QuotaPage>;
+
+  /**
+   * Creates or changes the tenant's row.
+   *
+   * @throws QuotaConflictError when `expectedVersion` is not the row's (0: there must be no row).
+   */
+  abstract change(
+    tenant: string,
+    patch: QuotaPatch,
+    options: ChangeOptions,
+  ): Promise<{ row: QuotaRow; created: boolean; stamp: number }>;
+
+  /** Deletes the row; null when there was none. Throws as {@link change}. */
+  abstract delete(tenant: string, options: ChangeOptions): Promise<{ stamp: number } | null>;
+}

@@ -1,0 +1,139 @@
+// The only door of the library.
+
+export { BYTES_PER_MB, MAX_BYTES, bytesToMb, formatMb, mbToBytes } from './core/bytes';
+export { QuotaDecision } from './core/decision';
+export {
+  InvalidOptionsError,
+  InvalidTenantError,
+  InvalidWriteError,
+  QuotaConflictError,
+  QuotaError,
+  QuotaExceededError,
+  QuotaUnavailableError,
+  ReservationConflictError,
+  UnknownTenantError,
+  WriteBouncedError,
+  type InvalidInput,
+  type QuotaErrorCode,
+} from './core/errors';
+export { lateRefusal } from './core/judgement';
+export { QuotaObserver, type CacheTier, type CheckEvent, type QuotaEvents } from './core/observer';
+export { limitsOf, type QuotaLimits, type QuotaMode, type TenantQuota } from './core/quota';
+export { QuotaAdmin } from './core/quota-admin';
+export { QuotaCacheService, type QuotaCacheOptions } from './core/quota-cache.service';
+export { QuotaChecker, type QuotaCheckerOptions } from './core/quota-checker';
+export { QuotaSource, SharedQuotaCache, type QuotaRow } from './core/quota-source';
+export {
+  MAX_QUOTA_MB,
+  QuotaStore,
+  type ChangeOptions,
+  type QuotaPage,
+  type QuotaPatch,
+} from './core/quota-store';
+export { Reconciler, type ReconcileReport } from './core/reconciler';
+export {
+  Reservation,
+  type CommitDetails,
+  type ReservationFields,
+  type ReservationState,
+} from './core/reservation';
+export { resolveMode, rolloutBucket, type Rollout } from './core/rollout';
+export { TENANT_ID_PATTERN, parseTenantId } from './core/tenant';
+export {
+  UsageSource,
+  UsageTracker,
+  ValueTracker,
+  usedBytes,
+  type CommitReply,
+  type CommitRequest,
+  type EntryCorrection,
+  type KeyView,
+  type LedgerEntry,
+  type RefundReply,
+  type RefundRequest,
+  type ReleaseReply,
+  type RemoveReply,
+  type RemoveRequest,
+  type ReserveReply,
+  type ReserveRequest,
+  type SourceEntry,
+  type StoredValue,
+  type SweepReply,
+  type Usage,
+} from './core/usage-tracker';
+export type {
+  AdmittedVerdict,
+  QuotaForecast,
+  QuotaNumbers,
+  QuotaStatus,
+  QuotaVerdict,
+  RefusedVerdict,
+} from './core/verdict';
+export {
+  MAX_KEY_BYTES,
+  MAX_TTL_SECONDS,
+  parseKey,
+  parseSize,
+  parseSizeMb,
+  parseTtl,
+  parseWrite,
+  type QuotaWrite,
+} from './core/write';
+
+export { MemoryQuotaStore } from './adapters/memory/memory-quota-store';
+export { MemoryUsageTracker } from './adapters/memory/memory-usage-tracker';
+export { quotaEntities, quotaMigrations } from './adapters/postgres/migrations';
+export { PostgresQuotaStore } from './adapters/postgres/postgres-quota-store';
+export { QuotaChange } from './adapters/postgres/quota-change.entity';
+export { quotaPostgresOptions } from './adapters/postgres/postgres-options';
+export { TenantCacheMetric } from './adapters/postgres/tenant-cache-metric.entity';
+export { TenantCacheQuota } from './adapters/postgres/tenant-cache-quota.entity';
+export { RedisQuotaCache } from './adapters/redis/redis-quota-cache';
+export { quotaRedisOptions } from './adapters/redis/redis-options';
+export { RedisUsageTracker } from './adapters/redis/redis-usage-tracker';
+
+export { BodyAbortedError, BodyTooLargeError, readBody } from './nest/body-reader';
+export { EnforceCacheQuota, SkipCacheQuota } from './nest/decorators';
+export {
+  QuotaExceededException,
+  QuotaHttpException,
+  QuotaUnavailableException,
+  toHttpException,
+  type ProblemDocument,
+} from './nest/exceptions';
+export { quotaHeaders, type HeaderInput } from './nest/headers';
+export type { QuotaRequest } from './nest/http-exchange';
+export type { EnforceCacheQuotaOptions } from './nest/metadata';
+export { quotaHeaderSchemas } from './nest/openapi';
+export {
+  QUOTA_OPTIONS,
+  type QuotaModuleOptions,
+  type ResolvedQuotaOptions,
+} from './nest/options';
+export { CurrentQuota, QuotaContext, quotaContextOf } from './nest/quota-context';
+export { QuotaExceptionFilter } from './nest/quota-exception.filter';
+export { QuotaGuard } from './nest/quota.guard';
+export { QuotaHealthIndicator, type QuotaHealthResult } from './nest/quota.health';
+export { QuotaInterceptor } from './nest/quota.interceptor';
+export {
+  QuotaModule,
+  type QuotaModuleAsyncOptions,
+  type QuotaOptionsFactory,
+} from './nest/quota.module';
+export { QuotaRollout } from './nest/quota-rollout';
+export {
+  fixedSize,
+  keyFromParam,
+  sizeFromBody,
+  sizeFromContentLength,
+  sizeFromField,
+  tenantFromHeader,
+  tenantFromParam,
+  tenantFromUser,
+  type KeyResolver,
+  type Resolver,
+  type ResolverEnvironment,
+  type SizeResolver,
+  type TenantResolver,
+  type TtlResolver,
+} from './nest/resolvers';

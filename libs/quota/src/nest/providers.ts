@@ -1,0 +1,124 @@
+import type { Provider } from '@nestjs/common';
+import { MemoryQuotaStore } from '../adapters/memory/memory-quota-store';
+import { MemoryUsageTracker } from '../adapters/memory/memory-usage-tracker';
+import { PostgresQuotaStore } from '../adapters/postgres/postgres-quota-store';
+import { RedisQuotaCache } from '../adapters/redis/redis-quota-cache';
+import { RedisUsageTracker } from '../adapters/redis/redis-usage-tracker';
+import { QuotaObserver } from '../core/observer';
+import { QuotaAdmin } from '../core/quota-admin';
+import { QuotaCacheService } from '../core/quota-cache.service';
+import { QuotaChecker } from '../core/quota-checker';
+import { QuotaStore } from '../core/quota-store';
+import { Reconciler } from '../core/reconciler';
+import { UsageTracker } from '../core/usage-tracker';
+import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
+import { QuotaExceptionFilter } from './quota-exception.filter';
+import { QuotaHealthIndicator } from './quota.health';
+import { QuotaLifecycle } from './quota.lifecycle';
+import { QuotaGuard } from './quota.guard';
+import { QuotaInterceptor } from './quota.interceptor';
+import { QuotaRollout } from './quota-rollout';
+
+/** The composition root: the only place that names concrete adapters. */
+export const quotaProviders: Provider[] = [
+  QuotaObserver,
+  {
+    provide: QuotaRollout,
+    inject: [QUOTA_OPTIONS],
+    useFactory: (options: ResolvedQuotaOptions) => new QuotaRollout(options),
+  },
+  {
+    provide: UsageTracker,
+    inject: [QUOTA_OPTIONS],
+    useFactory: ({ tracker, redis, redisPrefix }: ResolvedQuotaOptions): UsageTracker =>
+      tracker ??
+      (redis === undefined
+        ? new MemoryUsageTracker()
+        : new RedisUsageTracker(redis, { prefix: redisPrefix })),
+  },
+  {
+    provide: QuotaStore,
+    inject: [QUOTA_OPTIONS],
+    useFactory: ({ store, dataSource }: ResolvedQuotaOptions): QuotaStore =>
+      store ??
+      (dataSource === undefined ? new MemoryQuotaStore() : new PostgresQuotaStore(dataSource)),
+  },
+  {
+    provide: QuotaCacheService,
+    inject: [QUOTA_OPTIONS, QuotaStore, QuotaObserver],
+    useFactory: (options: ResolvedQuotaOptions, store: QuotaStore, observer: QuotaObserver) =>
+      new QuotaCacheService(
+        store,
+        options.redis === undefined
+          ? null
+          : new RedisQuotaCache(options.redis, { prefix: options.redisPrefix }),
+        {
+          ttlMs: options.quotaCacheTtlSeconds * 1_000,
+          maxTenants: options.quotaCacheMaxTenants,
+          unknownTenant: options.unknownTenant,
+          defaultQuotaMb: options.defaultQuotaMb,
+        },
+        observer,
+      ),
+  },
+  {
+    provide: QuotaChecker,
+    inject: [QUOTA_OPTIONS, QuotaCacheService, UsageTracker, QuotaRollout, QuotaObserver],
+    useFactory: (
+      options: ResolvedQuotaOptions,
+      quotas: QuotaCacheService,
+      tracker: UsageTracker,
+      rollout: QuotaRollout,
+      observer: QuotaObserver,
+    ) =>
+      new QuotaChecker(
+        quotas,
+        tracker,
+        () => rollout.current,
+        {
+          maxWriteBytes: options.maxWriteBytes,
+          reservationTtlMs: options.reservationTtlSeconds * 1_000,
+        },
+        observer,
+      ),
+  },
+  {
+    provide: Reconciler,
+    inject: [QUOTA_OPTIONS, UsageTracker, QuotaObserver],
+    useFactory: (options: ResolvedQuotaOptions, tracker: UsageTracker, observer: QuotaObserver) =>
+      new Reconciler(tracker, options.usageSource ?? null, observer),
+  },
+  {
+    provide: QuotaAdmin,
+    inject: [QuotaStore, QuotaCacheService, UsageTracker, Reconciler, QuotaObserver],
+    useFactory: (
+      store: QuotaStore,
+      quotas: QuotaCacheService,
+      tracker: UsageTracker,
+      reconciler: Reconciler,
+      observer: QuotaObserver,
+    ) => new QuotaAdmin(store, quotas, tracker, reconciler, observer),
+  },
+  QuotaLifecycle,
+  QuotaGuard,
+  QuotaInterceptor,
+  QuotaExceptionFilter,
+  QuotaHealthIndicator,
+];
+
+/** What an application may inject. */
+export const quotaExports = [
+  QUOTA_OPTIONS,
+  QuotaObserver,
+  QuotaRollout,
+  UsageTracker,
+  QuotaStore,
+  QuotaCacheService,
+  QuotaChecker,
+  Reconciler,
+  QuotaAdmin,
+  QuotaGuard,
+  QuotaInterceptor,
+  QuotaExceptionFilter,
+  QuotaHealthIndicator,
+];

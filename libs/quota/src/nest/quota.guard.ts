@@ -1,0 +1,157 @@
+import { Inject, Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import { HttpAdapterHost, Reflector } from '@nestjs/core';
+import { BYTES_PER_MB } from '../core/bytes';
+import { QuotaDecision } from '../core/decision';
+import { QuotaError } from '../core/errors';
+import { QuotaObserver } from '../core/observer';
+import { QuotaChecker } from '../core/quota-checker';
+import { parseTenantId } from '../core/tenant';
+import type { RefusedVerdict } from '../core/verdict';
+import type { QuotaWrite } from '../core/write';
+import { BodyTooLargeError, discardBody } from './body-reader';
+import { ENFORCE_OPTIONS, SKIP_QUOTA, type EnforceCacheQuotaOptions } from './metadata';
+import { QuotaExceededException, toHttpException } from './exceptions';
+import { quotaHeaders, type HeaderInput } from './headers';
+import { isExcluded, pathOf, rawResponse, requestOf } from './http-exchange';
+import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
+import { QuotaContext, quotaContextOf, setQuotaContext } from './quota-context';
+import type { SizeResolver } from './resolvers';
+
+/** From this announced size on, a write is checked before its body is read. */
+const PREFLIGHT_BYTES = BYTES_PER_MB;
+
+/**
+ * Decides on a request before its handler runs, and leaves a {@link QuotaContext} on it. Comes with
+ * `@EnforceCacheQuota()`; as a global guard it decides on every route that is not excluded.
+ */
+@Injectable()
+export class QuotaGuard implements CanActivate {
+  constructor(
+    private readonly reflector: Reflector,
+    private readonly adapterHost: HttpAdapterHost,
+    private readonly checker: QuotaChecker,
+    private readonly observer: QuotaObserver,
+    @Inject(QUOTA_OPTIONS) private readonly options: ResolvedQuotaOptions,
+  ) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    if (context.getType() !== 'http' || this.checker.isOff()) return true;
+    const request = requestOf(context);
+    if (quotaContextOf(request) !== undefined || this.skips(context)) return true;
+    let tenant: string | undefined;
+    try {
+      const resolvers = this.resolversFor(context);
+      tenant = parseTenantId(await resolvers.tenant(context, this.options));
+      const refused = await this.decide(context, tenant, resolvers);
+      if (refused === null) return true;
+      discardBody(request);
+      await this.showStanding(context, tenant, refused);
+      throw new QuotaExceededException(refused);
+    } catch (error) {
+      if (!(error instanceof QuotaError)) throw error;
+      discardBody(request);
+      if (error instanceof BodyTooLargeError) await this.showStanding(context, tenant, null);
+      throw toHttpException(error);
+    }
+  }
+
+  /** Leaves an admitted write on the request; gives a refused one back. */
+  private async decide(
+    context: ExecutionContext,
+    tenant: string,
+    resolvers: Resolvers,
+  ): Promise<RefusedVerdict | null> {
+    const key = await resolvers.key(context, this.options);
+    const ttlSeconds = await resolvers.ttl(context, this.options);
+    const about = {
+      tenant,
+      ...(key !== undefined && { key }),
+      ...(ttlSeconds !== undefined && { ttlSeconds }),
+    };
+    const announced = resolvers.size.announced?.(context);
+    if (announced !== undefined && announced > PREFLIGHT_BYTES) {
+      const refused = await this.checker.preflight({ ...about, bytes: announced });
+      if (refused !== null) return refused;
+    }
+    const bytes = await resolvers.size(context, this.options);
+    return this.admit(context, { ...about, bytes });
+  }
+
+  private async admit(
+    context: ExecutionContext,
+    write: QuotaWrite,
+  ): Promise<RefusedVerdict | null> {
+    const verdict = await this.checker.reserve(write);
+    if (!verdict.admitted) return verdict;
+    const quota = new QuotaContext(verdict);
+    setQuotaContext(requestOf(context), quota);
+    this.setHeaders(context, quota);
+    this.releaseIfNeverHandled(context, quota);
+    return null;
+  }
+
+  /**
+   * A later guard may refuse, or the client may go, before the interceptor has taken over. Once it
+   * has, only it settles: a handler goes on writing after its client is gone.
+   */
+  private releaseIfNeverHandled(context: ExecutionContext, quota: QuotaContext): void {
+    const { reservation } = quota;
+    rawResponse(context.switchToHttp().getResponse()).once('close', () => {
+      if (quota.handling || reservation.state !== 'open') return;
+      reservation.release().catch((error: unknown) => {
+        const name = error instanceof Error ? error.name : 'Error';
+        this.observer.emit('error', { operation: 'release', error: name, tenant: quota.tenant });
+      });
+    });
+  }
+
+  /** Quota headers for a refusal; for one that the ledger was not asked about, from a fresh look. */
+  private async showStanding(
+    context: ExecutionContext,
+    tenant: string | undefined,
+    refused: RefusedVerdict | null,
+  ): Promise<void> {
+    if (refused !== null && refused.numbers !== null) {
+      this.setHeaders(context, refused);
+      return;
+    }
+    if (tenant === undefined) return;
+    try {
+      const status = await this.checker.status(tenant);
+      const mode = status.mode;
+      this.setHeaders(context, { mode, decision: QuotaDecision.REJECT, numbers: status });
+    } catch {
+      // The refusal stands without its headers; the failure was counted where it happened.
+    }
+  }
+
+  private setHeaders(context: ExecutionContext, input: HeaderInput): void {
+    const response: unknown = context.switchToHttp().getResponse();
+    const headers = quotaHeaders(input, this.options.rateLimitHeaders);
+    for (const [name, value] of Object.entries(headers)) {
+      this.adapterHost.httpAdapter.setHeader(response, name, value);
+    }
+  }
+
+  private skips(context: ExecutionContext): boolean {
+    const targets = [context.getHandler(), context.getClass()];
+    if (this.reflector.getAllAndOverride<boolean | undefined>(SKIP_QUOTA, targets) === true)
+      return true;
+    return isExcluded(pathOf(requestOf(context)), this.options.excludedPaths);
+  }
+
+  private resolversFor(context: ExecutionContext): Resolvers {
+    const own = this.reflector.getAllAndOverride<EnforceCacheQuotaOptions | undefined>(
+      ENFORCE_OPTIONS,
+      [context.getHandler(), context.getClass()],
+    );
+    return {
+      tenant: own?.tenant ?? this.options.tenant,
+      size: own?.size ?? this.options.size,
+      key: own?.key ?? this.options.key,
+      ttl: own?.ttl ?? this.options.ttl,
+    };
+  }
+}
+
+type Resolvers = Pick<ResolvedQuotaOptions, 'tenant' | 'key' | 'ttl'> & { size: SizeResolver };

@@ -1,0 +1,96 @@
+import {
+  Inject,
+  Injectable,
+  type CallHandler,
+  type ExecutionContext,
+  type NestInterceptor,
+} from '@nestjs/common';
+import { HttpAdapterHost, Reflector } from '@nestjs/core';
+import { from, lastValueFrom, type Observable } from 'rxjs';
+import { QuotaError } from '../core/errors';
+import { QuotaObserver } from '../core/observer';
+import { lateRefusal } from '../core/judgement';
+import { BodyAbortedError } from './body-reader';
+import { toHttpException } from './exceptions';
+import { quotaHeaders } from './headers';
+import { requestOf } from './http-exchange';
+import { ENFORCE_OPTIONS, type EnforceCacheQuotaOptions } from './metadata';
+import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
+import { quotaContextOf, type QuotaContext } from './quota-context';
+
+/** Settles what the guard reserved, by what the handler really did, and brings the headers up to date. */
+@Injectable()
+export class QuotaInterceptor implements NestInterceptor {
+  constructor(
+    private readonly reflector: Reflector,
+    private readonly adapterHost: HttpAdapterHost,
+    private readonly observer: QuotaObserver,
+    @Inject(QUOTA_OPTIONS) private readonly options: ResolvedQuotaOptions,
+  ) {}
+
+  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    const quota = context.getType() === 'http' ? quotaContextOf(requestOf(context)) : undefined;
+    if (quota === undefined || quota.handling) return next.handle();
+    return from(this.handle(context, quota, next));
+  }
+
+  private async handle(
+    context: ExecutionContext,
+    quota: QuotaContext,
+    next: CallHandler,
+  ): Promise<unknown> {
+    // The client left before the handler began, and its bytes went back: nothing may be stored now.
+    if (quota.reservation.state !== 'open') throw toHttpException(new BodyAbortedError());
+    quota.handling = true;
+    try {
+      const result: unknown = await lastValueFrom(next.handle(), { defaultValue: undefined });
+      await this.commit(context, quota, quota.storedBytes);
+      return result;
+    } catch (error) {
+      await this.settleFailed(context, quota);
+      throw error instanceof QuotaError ? toHttpException(error) : error;
+    } finally {
+      if (quota.reservation.settledUsage !== null) this.setHeaders(context, quota);
+    }
+  }
+
+  private async commit(
+    context: ExecutionContext,
+    quota: QuotaContext,
+    bytes: number | undefined,
+  ): Promise<void> {
+    const { reservation } = quota;
+    if (reservation.state !== 'open') return;
+    const reply = await reservation.commit(bytes);
+    if (reply === null || reply.outcome === 'committed') return;
+    const own = this.reflector.getAllAndOverride<EnforceCacheQuotaOptions | undefined>(
+      ENFORCE_OPTIONS,
+      [context.getHandler(), context.getClass()],
+    );
+    await own?.undo?.(context);
+    throw lateRefusal(reservation, reply);
+  }
+
+  /** The handler failed: what it says it stored is charged, else everything goes back. */
+  private async settleFailed(context: ExecutionContext, quota: QuotaContext): Promise<void> {
+    const { reservation, storedBytes } = quota;
+    if (reservation.state !== 'open') return;
+    try {
+      if (storedBytes === undefined) await reservation.release();
+      else await this.commit(context, quota, storedBytes);
+    } catch (error) {
+      // The handler's own error is the answer; the deadline gives the bytes back.
+      const name = error instanceof Error ? error.name : 'Error';
+      this.observer.emit('error', { operation: 'settle', error: name, tenant: quota.tenant });
+    }
+  }
+
+  private setHeaders(context: ExecutionContext, quota: QuotaContext): void {
+    const response: unknown = context.switchToHttp().getResponse();
+    if (this.adapterHost.httpAdapter.isHeadersSent(response)) return;
+    const headers = quotaHeaders(quota, this.options.rateLimitHeaders);
+    for (const [name, value] of Object.entries(headers)) {
+      this.adapterHost.httpAdapter.setHeader(response, name, value);
+    }
+  }
+}
