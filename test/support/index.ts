@@ -1,0 +1,3 @@
+export { startPostgres, type PostgresServer } from './postgres-server';
+export { startRedis, type RedisServer } from './redis-server';
+export { waitUntil } from './server-process';
