@@ -57,15 +57,15 @@ export function discardBody(request: QuotaRequest): void {
   const raw = rawRequest(request);
   if (raw.complete || raw.destroyed) return;
   let left = DISCARD_BYTES;
-  const timer = setTimeout(() => raw.socket.destroy(), DISCARD_MS);
+  const timer = setTimeout(() => raw.socket.destroy(), DISCARD_MS).unref();
   raw.on('data', (chunk: Buffer) => {
     left -= chunk.length;
     if (left < 0) raw.socket.destroy();
   });
-  raw.once('close', () => {
+  const done = (): void => {
     clearTimeout(timer);
-  });
-  raw.resume();
+  };
+  raw.once('end', done).once('close', done).resume();
 }
 
 async function bufferOf(request: QuotaRequest, maxBytes: number): Promise<Buffer> {

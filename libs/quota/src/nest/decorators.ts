@@ -15,6 +15,10 @@ import { QuotaInterceptor } from './quota.interceptor';
  * Holds the tenant to its quota on a method or a whole controller. Brings guard, interceptor,
  * problem documents and, where @nestjs/swagger is installed, the OpenAPI responses with it.
  *
+ * Guards run in this order: global, controller, method, and on one method from the lowest decorator
+ * up. A guard that verifies who is calling must run first: make it global, put it on the controller,
+ * or write its `@UseGuards` below this decorator.
+ *
  * @example
  * ```ts
  * \@Put(':key')

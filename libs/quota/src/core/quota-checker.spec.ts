@@ -1,0 +1,353 @@
+import { MemoryQuotaStore } from '../adapters/memory/memory-quota-store';
+import { MemoryUsageTracker } from '../adapters/memory/memory-usage-tracker';
+import { mbToBytes } from './bytes';
+import { QuotaDecision } from './decision';
+import {
+  InvalidTenantError,
+  InvalidWriteError,
+  QuotaExceededError,
+  QuotaUnavailableError,
+  UnknownTenantError,
+  WriteBouncedError,
+} from './errors';
+import { QuotaObserver, type CheckEvent } from './observer';
+import { QuotaAdmin } from './quota-admin';
+import { QuotaCacheService } from './quota-cache.service';
+import { QuotaChecker } from './quota-checker';
+import type { QuotaPatch } from './quota-store';
+import { Reconciler } from './reconciler';
+import type { Reservation } from './reservation';
+import type { Rollout } from './rollout';
+import type { QuotaVerdict } from './verdict';
+
+const MB = mbToBytes(1);
+
+function setUp(unknownTenant: 'default' | 'deny' = 'default') {
+  const store = new MemoryQuotaStore();
+  const tracker = new MemoryUsageTracker();
+  const observer = new QuotaObserver();
+  const rollout: { -readonly [K in keyof Rollout]: Rollout[K] } = {
+    enabled: true,
+    logOnly: false,
+    percent: 100,
+    tenants: new Set<string>(),
+  };
+  const options = { ttlMs: 60_000, maxTenants: 100, unknownTenant, defaultQuotaMb: 1 };
+  const quotas = new QuotaCacheService(store, null, options, observer);
+  const limits = { maxWriteBytes: 100 * MB, reservationTtlMs: 60_000 };
+  const checker = new QuotaChecker(quotas, tracker, () => rollout, limits, observer);
+  const reconciler = new Reconciler(tracker, null, observer);
+  const admin = new QuotaAdmin(store, quotas, tracker, reconciler, observer);
+  const checks: CheckEvent[] = [];
+  observer.on('check', (event) => checks.push(event));
+  const set = (patch: QuotaPatch) => admin.set('acme', patch, { actor: 'test' });
+  return { store, tracker, observer, rollout, quotas, checker, admin, checks, set };
+}
+
+function reservationOf(verdict: QuotaVerdict): Reservation {
+  if (!verdict.admitted) throw new Error('refused');
+  return verdict.reservation;
+}
+
+async function hold(checker: QuotaChecker, key: string, bytes: number): Promise<void> {
+  await reservationOf(await checker.reserve({ tenant: 'acme', key, bytes })).commit();
+}
+
+describe('QuotaChecker', () => {
+  it('allows within the quota, warns within the overage, refuses beyond, and charges as it says', async () => {
+    const { checker, set, checks } = setUp();
+    await set({ quotaMb: 100, overageAllowed: true, overageLimitMb: 10 });
+    await hold(checker, 'a', 90 * MB);
+    const allowed = await checker.reserve({ tenant: 'acme', key: 'b', bytes: 5 * MB });
+    expect(allowed).toMatchObject({ admitted: true, decision: QuotaDecision.ALLOW });
+    await reservationOf(allowed).commit();
+    const warned = await checker.reserve({ tenant: 'acme', key: 'c', bytes: 10 * MB });
+    expect(warned).toMatchObject({
+      decision: QuotaDecision.WARN,
+      numbers: { usedBytes: 105 * MB, quotaBytes: 100 * MB, hardBytes: 110 * MB },
+    });
+    await reservationOf(warned).commit();
+    const refused = await checker.reserve({ tenant: 'acme', key: 'd', bytes: 10 * MB });
+    expect(refused).toMatchObject({ admitted: false, reason: 'exceeded', mode: 'enforce' });
+    expect(refused).not.toHaveProperty('retryAfterSeconds');
+    expect(await checker.status('acme')).toMatchObject({
+      committedBytes: 105 * MB,
+      reservedBytes: 0,
+      decision: QuotaDecision.WARN,
+    });
+    expect(checks.map(({ decision }) => decision)).toEqual(['ALLOW', 'ALLOW', 'WARN', 'REJECT']);
+    expect(checks[3]).toMatchObject({ tenant: 'acme', bytes: 10 * MB, source: 'memory' });
+  });
+
+  it('says when enough will have expired', async () => {
+    const { checker } = setUp();
+    const write = { tenant: 'acme', key: 'a', bytes: MB, ttlSeconds: 100 };
+    await reservationOf(await checker.reserve(write)).commit();
+    const refused = await checker.reserve({ tenant: 'acme', key: 'b', bytes: 1 });
+    expect(refused).toMatchObject({ admitted: false, retryAfterSeconds: 100 });
+  });
+
+  it('refuses as too large what cannot ever fit, with and without a look at the ledger', async () => {
+    const { checker } = setUp();
+    expect(await checker.reserve({ tenant: 'acme', bytes: MB + 1 })).toMatchObject({
+      reason: 'too_large',
+      numbers: { usedBytes: 0 },
+    });
+    expect(await checker.reserve({ tenant: 'acme', bytes: 100 * MB + 1 })).toMatchObject({
+      reason: 'above_maximum',
+      numbers: null,
+    });
+  });
+
+  it('lets an entry shrink that is larger than a lowered quota, but not grow', async () => {
+    const { checker, set } = setUp();
+    await set({ quotaMb: 50 });
+    await hold(checker, 'a', 50 * MB);
+    await set({ quotaMb: 10 });
+    const shrunk = await checker.reserve({ tenant: 'acme', key: 'a', bytes: 40 * MB });
+    expect(shrunk).toMatchObject({ admitted: true, decision: QuotaDecision.WARN });
+    await reservationOf(shrunk).commit();
+    expect(await checker.reserve({ tenant: 'acme', key: 'a', bytes: 41 * MB })).toMatchObject({
+      admitted: false,
+    });
+    expect((await checker.status('acme')).usedBytes).toBe(40 * MB);
+  });
+
+  it('refuses nothing in shadow, and counts and says what it would have', async () => {
+    const { checker, rollout, checks } = setUp();
+    rollout.logOnly = true;
+    await hold(checker, 'a', 2 * MB);
+    expect(checks[0]).toMatchObject({ mode: 'shadow', decision: QuotaDecision.REJECT });
+    expect(await checker.status('acme')).toMatchObject({ usedBytes: 2 * MB, mode: 'shadow' });
+    expect(await checker.reserve({ tenant: 'acme', bytes: 200 * MB })).toMatchObject({
+      admitted: true,
+      decision: QuotaDecision.REJECT,
+    });
+  });
+
+  it('checks and charges nothing while off, and leaves no trace', async () => {
+    const { checker, rollout, checks, tracker } = setUp();
+    rollout.enabled = false;
+    const verdict = await checker.reserve({ tenant: 'acme', key: 'a', bytes: 500 * MB });
+    expect(verdict).toMatchObject({ admitted: true, mode: 'off', numbers: null });
+    expect(await reservationOf(verdict).commit()).toBeNull();
+    expect(await checker.check({ tenant: 'acme', bytes: 500 * MB })).toMatchObject({
+      admitted: true,
+    });
+    expect(checker.isOff()).toBe(true);
+    expect(checks).toEqual([]);
+    expect((await tracker.read('acme')).committedBytes).toBe(0);
+  });
+
+  it('leaves a tenant alone whose own mode is off', async () => {
+    const { checker, set } = setUp();
+    await set({ quotaMb: 1, mode: 'off' });
+    const verdict = await checker.reserve({ tenant: 'acme', key: 'a', bytes: 5 * MB });
+    expect(verdict).toMatchObject({ admitted: true, mode: 'off' });
+    expect(await reservationOf(verdict).release()).toBeNull();
+    expect(reservationOf(verdict).state).toBe('released');
+  });
+
+  it('checks without charging', async () => {
+    const { checker, checks } = setUp();
+    const write = { tenant: 'acme', key: 'a', bytes: MB };
+    expect(await checker.check(write)).toMatchObject({ decision: QuotaDecision.ALLOW });
+    expect(await checker.check({ ...write, bytes: MB + 1 })).toMatchObject({ admitted: false });
+    expect(await checker.preflight(write)).toBeNull();
+    expect(checks).toEqual([]);
+    expect(await checker.preflight({ ...write, bytes: MB + 1 })).toMatchObject({
+      admitted: false,
+    });
+    expect(checks).toHaveLength(1);
+    expect((await checker.status('acme')).usedBytes).toBe(0);
+  });
+
+  it('refuses bad input before it looks at anything', async () => {
+    const { checker, checks } = setUp();
+    const bad = (over: object) => checker.reserve({ tenant: 'acme', bytes: 1, ...over });
+    for (const tenant of ['', '{}', '__proto__', 'a b', 'x'.repeat(129), 5, null]) {
+      await expect(bad({ tenant })).rejects.toBeInstanceOf(InvalidTenantError);
+    }
+    for (const bytes of [-1, -0, 1.5, NaN, Infinity, 2 ** 53, '10', true, [], undefined]) {
+      await expect(bad({ bytes })).rejects.toBeInstanceOf(InvalidWriteError);
+    }
+    for (const key of ['', 'x'.repeat(513), '\ud800', 5]) {
+      await expect(bad({ key })).rejects.toBeInstanceOf(InvalidWriteError);
+    }
+    for (const ttlSeconds of [0, -1, 1.5, NaN, Infinity, 315_360_001, '5']) {
+      await expect(bad({ ttlSeconds })).rejects.toBeInstanceOf(InvalidWriteError);
+    }
+    await expect(checker.remove('acme', '')).rejects.toBeInstanceOf(InvalidWriteError);
+    await expect(checker.refund('acme', -1)).rejects.toBeInstanceOf(InvalidWriteError);
+    expect(checks).toEqual([]);
+  });
+
+  it('refuses an unknown tenant where that is set', async () => {
+    const { checker } = setUp('deny');
+    await expect(checker.reserve({ tenant: 'acme', bytes: 1 })).rejects.toBeInstanceOf(
+      UnknownTenantError,
+    );
+  });
+
+  describe('run', () => {
+    it('commits what was stored', async () => {
+      const { checker } = setUp();
+      const verdict = await checker.run({ tenant: 'acme', key: 'a', bytes: 10 }, async () => 7);
+      expect(verdict.admitted).toBe(true);
+      expect((await checker.status('acme')).committedBytes).toBe(7);
+    });
+
+    it('releases when storing fails, and passes the failure on', async () => {
+      const { checker } = setUp();
+      const broken = new Error('disk full');
+      const store = (): Promise<undefined> => Promise.reject(broken);
+      await expect(checker.run({ tenant: 'acme', bytes: 10 }, store)).rejects.toBe(broken);
+      expect((await checker.status('acme')).usedBytes).toBe(0);
+    });
+
+    it('does not store what is refused', async () => {
+      const { checker } = setUp();
+      const store = jest.fn();
+      const running = checker.run({ tenant: 'acme', bytes: MB + 1 }, store);
+      await expect(running).rejects.toMatchObject({
+        name: 'QuotaExceededError',
+        code: 'write_too_large',
+      });
+      expect(store).not.toHaveBeenCalled();
+    });
+
+    it('has a write undone that turned out too large, and leaves the old entry charged', async () => {
+      const { checker } = setUp();
+      await hold(checker, 'a', 10);
+      const undo = jest.fn(async () => undefined);
+      const running = checker.run(
+        { tenant: 'acme', key: 'a', bytes: 20 },
+        async () => MB + 1,
+        undo,
+      );
+      await expect(running).rejects.toBeInstanceOf(QuotaExceededError);
+      expect(undo).toHaveBeenCalledTimes(1);
+      expect(await checker.status('acme')).toMatchObject({ committedBytes: 10, reservedBytes: 0 });
+    });
+
+    it('has a write undone whose tenant was deleted meanwhile', async () => {
+      const { checker, admin, set } = setUp();
+      await set({ quotaMb: 1 });
+      const undo = jest.fn(async () => undefined);
+      const running = checker.run(
+        { tenant: 'acme', key: 'a', bytes: 20 },
+        async () => {
+          await admin.delete('acme', { actor: 'test' });
+          return undefined;
+        },
+        undo,
+      );
+      await expect(running).rejects.toBeInstanceOf(WriteBouncedError);
+      expect(undo).toHaveBeenCalledTimes(1);
+      expect((await checker.status('acme')).usedBytes).toBe(0);
+    });
+  });
+
+  it('settles a reservation once', async () => {
+    const { checker } = setUp();
+    const reservation = reservationOf(await checker.reserve({ tenant: 'acme', bytes: 5 }));
+    await reservation.commit();
+    await expect(reservation.commit()).rejects.toThrow(/committed already/);
+    expect(await reservation.release()).toBeNull();
+    expect((await checker.status('acme')).committedBytes).toBe(5);
+  });
+
+  it('lets a settlement be tried again that the store did not answer', async () => {
+    const { checker, tracker } = setUp();
+    const reservation = reservationOf(await checker.reserve({ tenant: 'acme', bytes: 5 }));
+    const away = new QuotaUnavailableError('commit');
+    const commit = jest.spyOn(tracker, 'commit').mockRejectedValueOnce(away);
+    await expect(reservation.commit()).rejects.toBe(away);
+    jest.spyOn(tracker, 'release').mockRejectedValueOnce(away);
+    await expect(reservation.release()).rejects.toBe(away);
+    expect(reservation.state).toBe('open');
+    commit.mockRestore();
+    expect(await reservation.commit()).toMatchObject({ outcome: 'committed' });
+  });
+
+  it('gives back by key and by bytes, and reports a refund of more than there was', async () => {
+    const { checker, observer } = setUp();
+    const errors: string[] = [];
+    observer.on('error', ({ error }) => errors.push(error));
+    await hold(checker, 'a', 10);
+    await reservationOf(await checker.reserve({ tenant: 'acme', bytes: 5 })).commit();
+    expect(await checker.remove('acme', 'a')).toMatchObject({ removed: true, freedBytes: 10 });
+    expect(await checker.remove('acme', 'a')).toMatchObject({ removed: false, freedBytes: 0 });
+    expect(await checker.refund('acme', 6)).toMatchObject({ freedBytes: 5, underflowBytes: 1 });
+    expect(errors).toEqual(['underflow']);
+    expect((await checker.status('acme')).usedBytes).toBe(0);
+  });
+
+  it('takes a change made elsewhere for the very next write, without having been told', async () => {
+    const { checker, tracker, store, quotas, set } = setUp();
+    await set({ quotaMb: 1 });
+    await hold(checker, 'a', MB);
+    const { row, stamp } = await store.change('acme', { quotaMb: 2 }, { actor: 'other' });
+    expect(row.quotaMb).toBe(2);
+    const check = jest.spyOn(tracker, 'reserve').mockImplementationOnce(async () => ({
+      outcome: 'stale',
+      stamp,
+    }));
+    expect(await checker.reserve({ tenant: 'acme', key: 'b', bytes: MB })).toMatchObject({
+      admitted: true,
+      numbers: { quotaBytes: 2 * MB },
+    });
+    check.mockRestore();
+    expect((await quotas.getQuota('acme')).stamp).toBe(stamp);
+  });
+
+  it('gives up with 503 when the configuration never settles', async () => {
+    const { checker, tracker } = setUp();
+    jest.spyOn(tracker, 'reserve').mockResolvedValue({ outcome: 'stale', stamp: 0 });
+    await expect(checker.reserve({ tenant: 'acme', bytes: 1 })).rejects.toBeInstanceOf(
+      QuotaUnavailableError,
+    );
+  });
+
+  it('sees that a tenant is not off any more, and goes on when the ledger is away', async () => {
+    const { checker, tracker, store, set } = setUp();
+    await set({ quotaMb: 1, mode: 'off' });
+    await checker.reserve({ tenant: 'acme', bytes: 1 });
+    const { stamp } = await store.change('acme', { mode: 'enforce' }, { actor: 'other' });
+    jest.spyOn(tracker, 'check').mockResolvedValueOnce({ outcome: 'stale', stamp });
+    expect(await checker.reserve({ tenant: 'acme', bytes: 1 })).toMatchObject({ mode: 'enforce' });
+    await set({ mode: 'off' });
+    jest.spyOn(tracker, 'check').mockRejectedValueOnce(new QuotaUnavailableError('check'));
+    expect(await checker.reserve({ tenant: 'acme', bytes: 1 })).toMatchObject({ mode: 'off' });
+    jest.spyOn(tracker, 'check').mockRejectedValueOnce(new RangeError('bug'));
+    await expect(checker.reserve({ tenant: 'acme', bytes: 1 })).rejects.toThrow('bug');
+  });
+
+  it('keeps a failing release from hiding the error of the storage', async () => {
+    const { checker, tracker, observer } = setUp();
+    const operations: string[] = [];
+    observer.on('error', ({ operation }) => operations.push(operation));
+    jest.spyOn(tracker, 'release').mockRejectedValueOnce(new QuotaUnavailableError('release'));
+    const store = (): Promise<undefined> => Promise.reject(new Error('disk full'));
+    await expect(checker.run({ tenant: 'acme', bytes: 1 }, store)).rejects.toThrow('disk full');
+    expect(operations).toEqual(['release']);
+  });
+
+  it('does not let an observer that fails disturb a write', async () => {
+    const { checker, observer } = setUp();
+    observer.on('check', () => {
+      throw new Error('broken dashboard');
+    });
+    expect(await checker.reserve({ tenant: 'acme', bytes: 1 })).toMatchObject({ admitted: true });
+  });
+
+  it('deletes a tenant that has no row as well, and says so', async () => {
+    const { checker, admin } = setUp();
+    await hold(checker, 'a', 10);
+    expect(await admin.delete('acme', { actor: 'test' })).toBe(false);
+    expect((await checker.status('acme')).usedBytes).toBe(0);
+    expect(await admin.get('acme')).toBeNull();
+    expect((await admin.list({ limit: 10 })).rows).toEqual([]);
+    expect(await admin.reconcile('acme')).toMatchObject({ driftBytes: 0, usedBytes: 0 });
+  });
+});
