@@ -28,7 +28,7 @@ module.exports = {
   moduleNameMapper: {
     '^@app/quota$': '<rootDir>/libs/quota/src',
   },
-  modulePathIgnorePatterns: ['<rootDir>/dist/'],
+  modulePathIgnorePatterns: ['/dist/', '<rootDir>/.tmp/'],
   transform: {
     '\\.ts$': [
       '@swc/jest',

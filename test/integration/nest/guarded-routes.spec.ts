@@ -170,6 +170,8 @@ describe.each<Adapter>(['express', 'fastify'])('a guarded route on %s', (adapter
     const ttl = await call('PUT', '/store/a?ttl=1.5');
     expect(ttl.status).toBe(400);
     expect(ttl.body).toMatchObject({ errors: [{ where: 'ttl' }] });
+    expect(ttl.headers.get('x-cache-quota-used')).toBe('0');
+    expect(ttl.headers.get('x-cache-quota-status')).toBe('ok');
     expect(probe.handled).toBe(0);
   });
 

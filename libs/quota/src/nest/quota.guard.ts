@@ -1,14 +1,14 @@
 import { Inject, Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import { HttpAdapterHost, Reflector } from '@nestjs/core';
 import { BYTES_PER_MB } from '../core/bytes';
-import { QuotaDecision } from '../core/decision';
-import { QuotaError } from '../core/errors';
+import { decide, QuotaDecision } from '../core/decision';
+import { QuotaError, type QuotaErrorCode } from '../core/errors';
 import { QuotaObserver } from '../core/observer';
 import { QuotaChecker } from '../core/quota-checker';
 import { parseTenantId } from '../core/tenant';
 import type { RefusedVerdict } from '../core/verdict';
-import type { QuotaWrite } from '../core/write';
-import { BodyTooLargeError, discardBody } from './body-reader';
+import { parseKey, parseTtl, type QuotaWrite } from '../core/write';
+import { discardBody } from './body-reader';
 import { ENFORCE_OPTIONS, SKIP_QUOTA, type EnforceCacheQuotaOptions } from './metadata';
 import { QuotaExceededException, toHttpException } from './exceptions';
 import { quotaHeaders, type HeaderInput } from './headers';
@@ -19,6 +19,13 @@ import type { SizeResolver } from './resolvers';
 
 /** From this announced size on, a write is checked before its body is read. */
 const PREFLIGHT_BYTES = BYTES_PER_MB;
+
+/** Where the stores are away, there is nobody to read, or no quota to show, a look would be in vain. */
+const HAS_NO_STANDING: ReadonlySet<QuotaErrorCode> = new Set([
+  'quota_unavailable',
+  'body_aborted',
+  'unknown_tenant',
+]);
 
 /**
  * Decides on a request before its handler runs, and leaves a {@link QuotaContext} on it. Comes with
@@ -45,12 +52,16 @@ export class QuotaGuard implements CanActivate {
       const refused = await this.decide(context, tenant, resolvers);
       if (refused === null) return true;
       discardBody(request);
-      await this.showStanding(context, tenant, refused);
+      if (refused.numbers !== null) this.setHeaders(context, refused);
+      else await this.showStanding(context, tenant, QuotaDecision.REJECT);
       throw new QuotaExceededException(refused);
     } catch (error) {
       if (!(error instanceof QuotaError)) throw error;
       discardBody(request);
-      if (error instanceof BodyTooLargeError) await this.showStanding(context, tenant, null);
+      if (tenant !== undefined && !HAS_NO_STANDING.has(error.code)) {
+        const decision = error.code === 'write_too_large' ? QuotaDecision.REJECT : undefined;
+        await this.showStanding(context, tenant, decision);
+      }
       throw toHttpException(error);
     }
   }
@@ -65,8 +76,8 @@ export class QuotaGuard implements CanActivate {
     const ttlSeconds = await resolvers.ttl(context, this.options);
     const about = {
       tenant,
-      ...(key !== undefined && { key }),
-      ...(ttlSeconds !== undefined && { ttlSeconds }),
+      ...(key !== undefined && { key: parseKey(key) }),
+      ...(ttlSeconds !== undefined && { ttlSeconds: parseTtl(ttlSeconds) }),
     };
     const announced = resolvers.size.announced?.(context);
     if (announced !== undefined && announced > PREFLIGHT_BYTES) {
@@ -105,21 +116,22 @@ export class QuotaGuard implements CanActivate {
     });
   }
 
-  /** Quota headers for a refusal; for one that the ledger was not asked about, from a fresh look. */
+  /**
+   * Quota headers for a refusal that was decided without any I/O. Only then the ledger is read, so
+   * that this answer too says where the tenant stands.
+   */
   private async showStanding(
     context: ExecutionContext,
-    tenant: string | undefined,
-    refused: RefusedVerdict | null,
+    tenant: string,
+    decision: QuotaDecision | undefined,
   ): Promise<void> {
-    if (refused !== null && refused.numbers !== null) {
-      this.setHeaders(context, refused);
-      return;
-    }
-    if (tenant === undefined) return;
     try {
       const status = await this.checker.status(tenant);
-      const mode = status.mode;
-      this.setHeaders(context, { mode, decision: QuotaDecision.REJECT, numbers: status });
+      this.setHeaders(context, {
+        mode: status.mode,
+        decision: decision ?? decide(status.usedBytes, true, status),
+        numbers: status,
+      });
     } catch {
       // The refusal stands without its headers; the failure was counted where it happened.
     }
