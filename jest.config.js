@@ -28,7 +28,7 @@ module.exports = {
   moduleNameMapper: {
     '^@app/quota$': '<rootDir>/libs/quota/src',
   },
-  modulePathIgnorePatterns: ['/dist/', '<rootDir>/.tmp/'],
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/libs/quota/dist/', '<rootDir>/.tmp/'],
   transform: {
     '\\.ts$': [
       '@swc/jest',
