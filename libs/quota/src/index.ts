@@ -105,11 +105,7 @@ export { quotaHeaders, type HeaderInput } from './nest/headers';
 export type { QuotaRequest } from './nest/http-exchange';
 export type { EnforceCacheQuotaOptions } from './nest/metadata';
 export { quotaHeaderSchemas } from './nest/openapi';
-export {
-  QUOTA_OPTIONS,
-  type QuotaModuleOptions,
-  type ResolvedQuotaOptions,
-} from './nest/options';
+export { QUOTA_OPTIONS, type QuotaModuleOptions, type ResolvedQuotaOptions } from './nest/options';
 export { CurrentQuota, QuotaContext, quotaContextOf } from './nest/quota-context';
 export { QuotaExceptionFilter } from './nest/quota-exception.filter';
 export { QuotaGuard } from './nest/quota.guard';

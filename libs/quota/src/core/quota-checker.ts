@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { QuotaDecision } from './decision';
 import { QuotaExceededError, QuotaUnavailableError } from './errors';
 import { judge, lateRefusal, standingOf, type Decided } from './judgement';
 import type { QuotaObserver } from './observer';
+import { offVerdict } from './off-verdict';
 import { limitsOf, type QuotaLimits, type QuotaMode, type TenantQuota } from './quota';
 import type { QuotaCacheService } from './quota-cache.service';
 import { Reservation } from './reservation';
@@ -15,13 +15,7 @@ import {
   type ReserveReply,
   type UsageTracker,
 } from './usage-tracker';
-import type {
-  AdmittedVerdict,
-  QuotaForecast,
-  QuotaStatus,
-  QuotaVerdict,
-  RefusedVerdict,
-} from './verdict';
+import type { QuotaForecast, QuotaStatus, QuotaVerdict, RefusedVerdict } from './verdict';
 import { parseKey, parseSize, parseWrite, type QuotaWrite } from './write';
 
 export interface QuotaCheckerOptions {
@@ -34,10 +28,8 @@ export interface QuotaCheckerOptions {
 /** How often a decision is taken anew because the configuration changed meanwhile. */
 const MAX_STALE_ROUNDS = 3;
 
-/** Stands in where the quota is off and no limit was looked up. */
-const NO_LIMITS: QuotaLimits = { quotaBytes: 0, hardBytes: 0 };
-
 type LedgerWrite = Parameters<UsageTracker['check']>[0];
+type StaleReply = Extract<ReserveReply, { outcome: 'stale' }>;
 
 /**
  * Decides on writes and keeps the account of them, for code at any level: HTTP, queues, cron. It
@@ -62,7 +54,7 @@ export class QuotaChecker {
    */
   async reserve(write: QuotaWrite): Promise<QuotaVerdict> {
     parseWrite(write);
-    if (this.isOff()) return this.offVerdict(write);
+    if (this.isOff()) return offVerdict(write);
     const started = performance.now();
     const id = randomUUID();
     const holdMs = this.options.reservationTtlMs;
@@ -80,7 +72,7 @@ export class QuotaChecker {
   /** The verdict {@link reserve} would give now, charging nothing. Throws as {@link reserve}. */
   async check(write: QuotaWrite): Promise<QuotaForecast> {
     parseWrite(write);
-    if (this.isOff()) return this.offVerdict(write);
+    if (this.isOff()) return offVerdict(write);
     const decided = await this.decide(write, (request) => this.tracker.check(request));
     return judge(write, decided);
   }
@@ -160,7 +152,7 @@ export class QuotaChecker {
   /** Where the tenant stands. Throws as {@link reserve}. */
   async status(tenant: string): Promise<QuotaStatus> {
     parseTenantId(tenant);
-    const quota = await this.quotas.getQuota(tenant);
+    const quota = await this.presentQuota(tenant);
     const usage = await this.tracker.read(tenant);
     const limits = limitsOf(quota);
     const used = usedBytes(usage);
@@ -198,31 +190,29 @@ export class QuotaChecker {
   }
 
   /**
-   * A tenant's own `off` may have been lifted on another instance; the ledger knows. Nothing is
-   * decided, and a ledger that doesn't answer doesn't stand in the way of a tenant that is off.
+   * A tenant's own `off` may have been lifted on another instance; the ledger knows. One that
+   * doesn't answer doesn't stand in the way of a tenant that is off.
    */
-  private async confirmOff(
-    request: LedgerWrite,
-  ): Promise<{ outcome: 'stale'; stamp: number } | null> {
+  private async confirmOff(request: LedgerWrite): Promise<StaleReply | null> {
     try {
-      const reply = await this.tracker.check({ ...request, bytes: 0 });
-      return reply.outcome === 'stale' ? reply : null;
+      return await this.staleness(request);
     } catch (error) {
       if (error instanceof QuotaUnavailableError) return null;
       throw error;
     }
   }
 
-  private offVerdict(write: QuotaWrite): AdmittedVerdict {
-    return {
-      tenant: write.tenant,
-      mode: 'off',
-      bytes: write.bytes,
-      admitted: true,
-      decision: QuotaDecision.ALLOW,
-      numbers: null,
-      reservation: this.open(write, '', 'off', NO_LIMITS, ''),
-    };
+  /** The tenant's quota, after asking the ledger whether it was changed on another instance. */
+  private async presentQuota(tenant: string): Promise<TenantQuota> {
+    const quota = await this.quotas.getQuota(tenant);
+    const stale = await this.staleness(ledgerWrite({ tenant, bytes: 0 }, quota, 'shadow'));
+    return stale === null ? quota : this.quotas.getQuotaSince(tenant, stale.stamp);
+  }
+
+  /** Asks the ledger whether it knows of a newer configuration; null: it doesn't. Decides nothing. */
+  private async staleness(request: LedgerWrite): Promise<StaleReply | null> {
+    const reply = await this.tracker.check({ ...request, bytes: 0 });
+    return reply.outcome === 'stale' ? reply : null;
   }
 
   private open(

@@ -43,9 +43,20 @@ function setUp() {
     if (reply.outcome !== 'reserved') throw new Error(reply.outcome);
     return { ...base, generation: reply.generation };
   };
-  const write = async (key: string, bytes: number, more: { ttlMs?: number; version?: number } = {}) =>
-    tracker.commit({ ...(await reserve(key, bytes)), ...more });
-  return { tracker, storage, reports, reserve, write, reconciler: new Reconciler(tracker, storage, observer), observer };
+  const write = async (
+    key: string,
+    bytes: number,
+    more: { ttlMs?: number; version?: number } = {},
+  ) => tracker.commit({ ...(await reserve(key, bytes)), ...more });
+  return {
+    tracker,
+    storage,
+    reports,
+    reserve,
+    write,
+    reconciler: new Reconciler(tracker, storage, observer),
+    observer,
+  };
 }
 
 describe('Reconciler', () => {
@@ -81,7 +92,10 @@ describe('Reconciler', () => {
     const { reconciler, storage, write } = setUp();
     for (let i = 0; i < 1_203; i += 1) storage.put(`key-${i}`, 1);
     for (let i = 0; i < 701; i += 1) await write(`old-${i}`, 2);
-    expect(await reconciler.reconcile('acme')).toMatchObject({ corrected: 1_904, usedBytes: 1_203 });
+    expect(await reconciler.reconcile('acme')).toMatchObject({
+      corrected: 1_904,
+      usedBytes: 1_203,
+    });
   });
 
   it('leaves a key to the write that is on its way to it', async () => {

@@ -78,7 +78,7 @@ export class Reconciler {
   /** Entries the ledger has, against what the storage says of them. */
   private async mendKnown(source: UsageSource, tenant: string): Promise<Applied> {
     const total = { applied: 0, deltaBytes: 0 };
-    let cursor: string | null = '0';
+    let cursor: string | null = null;
     do {
       const page: { entries: KeyView[]; next: string | null } = await this.tracker.entries(
         tenant,

@@ -213,10 +213,13 @@ export abstract class UsageTracker {
    */
   abstract recount(tenant: string): Promise<{ driftBytes: number; usage: Usage }>;
 
-  /** Lists entries in pages, in no order. An entry present all the while is listed at least once. */
+  /**
+   * Lists entries in pages of about `limit`, in no order, from `cursor` (null: the start). An entry
+   * present all the while is listed at least once.
+   */
   abstract entries(
     tenant: string,
-    cursor: string,
+    cursor: string | null,
     limit: number,
   ): Promise<{ entries: KeyView[]; next: string | null }>;
 

@@ -1,0 +1,102 @@
+import { InvalidWriteError } from './errors';
+import { MAX_QUOTA_MB, type ChangeOptions, type QuotaPatch } from './quota-store';
+import { parseTenantId } from './tenant';
+
+/** What a new row gets where the patch says nothing; the table's own defaults. */
+export const QUOTA_ROW_DEFAULTS = {
+  quotaMb: 100,
+  overageAllowed: false,
+  overageLimitMb: 10,
+  mode: null,
+} as const satisfies Required<QuotaPatch>;
+
+/** Rows of one page at most. */
+export const MAX_QUOTA_PAGE = 1_000;
+
+/** The longest name of who asks for a change. */
+export const MAX_ACTOR_LENGTH = 256;
+
+interface Rule {
+  readonly holds: (value: unknown) => boolean;
+  readonly allowed: string;
+}
+
+const whole = (min: number, max: number, what: string): Rule => ({
+  holds: (value) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max,
+  allowed: `${what}, ${min} to ${max}`,
+});
+
+const PATCH_RULES: { readonly [K in keyof QuotaPatch]-?: Rule } = {
+  quotaMb: whole(1, MAX_QUOTA_MB, 'a whole number of MB'),
+  overageAllowed: { holds: (value) => typeof value === 'boolean', allowed: 'true or false' },
+  overageLimitMb: whole(0, MAX_QUOTA_MB, 'a whole number of MB'),
+  mode: {
+    holds: (value) =>
+      value === null || value === 'off' || value === 'shadow' || value === 'enforce',
+    allowed: 'off, shadow, enforce or null',
+  },
+};
+
+const VERSION_RULE = whole(0, MAX_QUOTA_MB, 'the version the row was read at');
+const LIMIT_RULE = whole(1, MAX_QUOTA_PAGE, 'a whole number of rows');
+
+// A NUL has no place in PostgreSQL's text, and a lone surrogate none in UTF-8.
+const ACTOR_RULE: Rule = {
+  holds: (value) =>
+    typeof value === 'string' &&
+    value.length >= 1 &&
+    value.length <= MAX_ACTOR_LENGTH &&
+    !value.includes('\0') &&
+    value.isWellFormed(),
+  allowed: `a name of 1 to ${MAX_ACTOR_LENGTH} characters without NUL`,
+};
+
+/**
+ * Checks a patch before any I/O; what is undefined is left out.
+ *
+ * @throws InvalidWriteError naming the field and what is allowed, an unknown field included.
+ */
+export function parseQuotaPatch(patch: QuotaPatch): QuotaPatch {
+  const given = Object.entries(patch as Record<string, unknown>).filter(
+    ([, value]) => value !== undefined,
+  );
+  for (const [name, value] of given) {
+    if (!Object.hasOwn(PATCH_RULES, name)) {
+      throw invalid(name.slice(0, 40), `one of ${Object.keys(PATCH_RULES).join(', ')}`);
+    }
+    check(name, value, PATCH_RULES[name as keyof QuotaPatch]);
+  }
+  return Object.fromEntries(given);
+}
+
+/** @throws InvalidWriteError naming the option and what is allowed. */
+export function parseChangeOptions(options: ChangeOptions): ChangeOptions {
+  check('actor', options.actor, ACTOR_RULE);
+  if (options.expectedVersion !== undefined) {
+    check('expectedVersion', options.expectedVersion, VERSION_RULE);
+  }
+  return options;
+}
+
+/** @throws InvalidWriteError, InvalidTenantError */
+export function parsePageQuery(query: { after?: string; limit: number }): {
+  after: string;
+  limit: number;
+} {
+  check('limit', query.limit, LIMIT_RULE);
+  return {
+    after: query.after === undefined ? '' : parseTenantId(query.after),
+    limit: query.limit,
+  };
+}
+
+function check(where: string, value: unknown, rule: Rule): void {
+  if (!rule.holds(value)) throw invalid(where, rule.allowed);
+}
+
+function invalid(where: string, allowed: string): InvalidWriteError {
+  return new InvalidWriteError(
+    { where, allowed },
+    `The ${where} of the change is not usable. Allowed: ${allowed}.`,
+  );
+}
