@@ -1,0 +1,1 @@
+export { MemoryUsageTracker, monotonicClock } from './memory-usage-tracker';

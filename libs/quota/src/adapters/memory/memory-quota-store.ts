@@ -1,0 +1,85 @@
+import { QuotaConflictError } from '../../core/errors';
+import {
+  QUOTA_ROW_DEFAULTS,
+  parseChangeOptions,
+  parsePageQuery,
+  parseQuotaPatch,
+} from '../../core/quota-change';
+import type { QuotaRow } from '../../core/quota-source';
+import {
+  QuotaStore,
+  type ChangeOptions,
+  type QuotaPage,
+  type QuotaPatch,
+} from '../../core/quota-store';
+import { parseTenantId } from '../../core/tenant';
+
+/**
+ * Quotas in this process, for one instance without a database and for tests. They are gone with the
+ * process, and there is no audit trail.
+ */
+export class MemoryQuotaStore extends QuotaStore {
+  private readonly rows = new Map<string, QuotaRow>();
+  private readonly stamps = new Map<string, number>();
+  private lastStamp = 0;
+
+  async load(tenant: string): Promise<{ row: QuotaRow | null; stamp: number }> {
+    parseTenantId(tenant);
+    const row = this.rows.get(tenant);
+    return { row: row === undefined ? null : copy(row), stamp: this.stamps.get(tenant) ?? 0 };
+  }
+
+  async list(query: { after?: string; limit: number }): Promise<QuotaPage> {
+    const { after, limit } = parsePageQuery(query);
+    const tenants = [...this.rows.keys()].filter((tenant) => tenant > after).sort();
+    const rows = tenants.slice(0, limit).flatMap((tenant) => this.rows.get(tenant) ?? []);
+    const more = tenants.length > limit;
+    return { rows: rows.map(copy), next: more ? (rows.at(-1)?.tenant ?? null) : null };
+  }
+
+  async change(
+    tenant: string,
+    patch: QuotaPatch,
+    options: ChangeOptions,
+  ): Promise<{ row: QuotaRow; created: boolean; stamp: number }> {
+    parseTenantId(tenant);
+    const changes = parseQuotaPatch(patch);
+    const before = this.expect(tenant, options);
+    const now = new Date();
+    const row: QuotaRow = {
+      ...(before ?? { ...QUOTA_ROW_DEFAULTS, tenant, currentUsageBytes: 0, createdAt: now }),
+      ...changes,
+      version: (before?.version ?? 0) + 1,
+      updatedAt: now,
+    };
+    this.rows.set(tenant, row);
+    return { row: copy(row), created: before === undefined, stamp: this.nextStamp(tenant) };
+  }
+
+  async delete(tenant: string, options: ChangeOptions): Promise<{ stamp: number } | null> {
+    parseTenantId(tenant);
+    if (this.expect(tenant, options) === undefined) return null;
+    this.rows.delete(tenant);
+    return { stamp: this.nextStamp(tenant) };
+  }
+
+  private expect(tenant: string, options: ChangeOptions): QuotaRow | undefined {
+    const { expectedVersion } = parseChangeOptions(options);
+    const row = this.rows.get(tenant);
+    const version = row?.version ?? 0;
+    if (expectedVersion !== undefined && expectedVersion !== version) {
+      throw new QuotaConflictError(tenant, version);
+    }
+    return row;
+  }
+
+  private nextStamp(tenant: string): number {
+    this.stamps.set(tenant, ++this.lastStamp);
+    return this.lastStamp;
+  }
+}
+
+/** Nobody outside may change what is kept, dates included. */
+function copy(row: QuotaRow): QuotaRow {
+  return { ...row, createdAt: new Date(row.createdAt), updatedAt: new Date(row.updatedAt) };
+}

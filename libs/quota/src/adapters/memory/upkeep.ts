@@ -1,0 +1,65 @@
+import { MAX_BYTES, type EntryCorrection, type KeyView, type SweepReply } from '../../core';
+import { overflow } from './arguments';
+import type { Entry, TenantLedger } from './tenant-ledger';
+
+export function sweep(ledger: TenantLedger, max: number, now: number): SweepReply {
+  const before = ledger.used;
+  const { entries, reservations } = ledger.reap(now, max);
+  ledger.marks.forget(now, max);
+  return {
+    expiredEntries: entries,
+    expiredReservations: reservations,
+    freedBytes: before - ledger.used,
+    more: ledger.hasDue(now),
+  };
+}
+
+/** A page of live entries in the order of their keys. At most `limit` are looked at. */
+export function page(
+  ledger: TenantLedger,
+  cursor: string | null,
+  limit: number,
+  now: number,
+): { entries: KeyView[]; next: string | null } {
+  const entries: KeyView[] = [];
+  let seen = 0;
+  let last: string | null = null;
+  for (const { key, dueAt } of ledger.after(cursor?.slice(1), limit)) {
+    if (dueAt > now) entries.push(ledger.view(key, now));
+    last = `>${key}`;
+    seen++;
+  }
+  return { entries, next: seen < limit ? null : last };
+}
+
+export function correct(
+  ledger: TenantLedger,
+  corrections: readonly EntryCorrection[],
+  now: number,
+): { applied: number; deltaBytes: number } {
+  // As if nothing were replaced: in the far distance of 2^53 − 1 a guess on the safe side will do.
+  const most = corrections.reduce((sum, { bytes = 0 }) => sum + bytes, 0);
+  if (ledger.used + ledger.usage.unmeteredBytes + most > MAX_BYTES) throw overflow('correct');
+  let applied = 0;
+  let deltaBytes = 0;
+  for (const correction of corrections) {
+    ledger.settle(correction.key, now);
+    const old = ledger.entry(correction.key);
+    if (!isAsSeen(ledger, correction, old) || (!old && correction.bytes === undefined)) continue;
+    apply(ledger, correction, now);
+    applied++;
+    deltaBytes += (ledger.entry(correction.key)?.bytes ?? 0) - (old?.bytes ?? 0);
+  }
+  return { applied, deltaBytes };
+}
+
+function isAsSeen(ledger: TenantLedger, { key, seen }: EntryCorrection, old?: Entry): boolean {
+  if (ledger.pendingOf(key)) return false;
+  return old?.bytes === seen?.bytes && old?.version === seen?.version;
+}
+
+function apply(ledger: TenantLedger, correction: EntryCorrection, now: number): void {
+  const { key, bytes, expiresAt = Infinity, version = 0 } = correction;
+  if (bytes === undefined || expiresAt <= now) ledger.delete(key);
+  else ledger.put({ key, bytes, dueAt: expiresAt, version });
+}

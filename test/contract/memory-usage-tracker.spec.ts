@@ -1,0 +1,21 @@
+import { randomUUID } from 'node:crypto';
+import { MemoryUsageTracker } from '../../libs/quota/src/adapters/memory';
+import { describeUsageTracker } from './usage-tracker.contract';
+
+/** What the tests look at and change behind the tracker's back. */
+interface Inside {
+  tenants: { ledgers: Map<string, { committed: number }> };
+}
+
+describeUsageTracker('MemoryUsageTracker', () => {
+  const tracker = new MemoryUsageTracker();
+  const { ledgers } = (tracker as unknown as Inside).tenants;
+  return {
+    tracker,
+    freshTenant: () => `t-${randomUUID()}`,
+    hasState: async (tenant) => ledgers.has(tenant),
+    skewCommitted: async (tenant, deltaBytes) => {
+      ledgers.get(tenant)!.committed += deltaBytes;
+    },
+  };
+});
