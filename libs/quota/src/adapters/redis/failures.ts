@@ -1,0 +1,48 @@
+/** What became of a command whose reply was an error, and what to do about it. */
+export type Failure =
+  /** Redis did nothing, and will not for now. */
+  | 'refused'
+  /** Redis did nothing; the slot is on its way to another node. */
+  | 'moving'
+  /** The command never left this process. */
+  | 'unsent'
+  /** It may have been carried out, or may still be. */
+  | 'unknown'
+  /** The script itself failed: a defect or damaged data; sending again will not help. */
+  | 'broken'
+  /** The script was given an argument it does not take. */
+  | 'argument';
+
+/** Error codes with which Redis says that nothing was done. */
+const REFUSED = new Set([
+  'LOADING',
+  'BUSY',
+  'OOM',
+  'READONLY',
+  'MISCONF',
+  'NOREPLICAS',
+  'CLUSTERDOWN',
+  'MASTERDOWN',
+  'NOAUTH',
+  'WRONGPASS',
+  'NOPERM',
+  'DENIED',
+  'NOSCRIPT',
+]);
+const MOVING = new Set(['MOVED', 'ASK', 'TRYAGAIN']);
+
+/** Sorts an error of ioredis by what it says of the command's effect. */
+export function classify(error: unknown): Failure {
+  if (!(error instanceof Error)) return 'unknown';
+  if (error.name !== 'ReplyError') {
+    return error.message.startsWith("Stream isn't writeable") ? 'unsent' : 'unknown';
+  }
+  const code = error.message.split(' ', 1)[0] ?? '';
+  if (REFUSED.has(code)) return 'refused';
+  if (MOVING.has(code)) return 'moving';
+  return code === 'QUOTAARG' ? 'argument' : 'broken';
+}
+
+export function isNoScript(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('NOSCRIPT');
+}

@@ -1,0 +1,152 @@
+import type { Cluster, Redis } from 'ioredis';
+import { InvalidWriteError, QuotaUnavailableError } from '../../core';
+import { classify } from './failures';
+
+/** Any client of ioredis, given by the user. Recommended options: {@link quotaRedisOptions}. */
+export type RedisClient = Redis | Cluster;
+
+export const DEFAULT_DEADLINE_MS = 400;
+
+const MOVING_PAUSE_MS = 10;
+const RECONNECT_POLL_MS = 10;
+
+/** A connection on which nothing was answered this long, though asked, is dropped for a new one. */
+const SILENCE_MS = 5_000;
+
+/** One call under way: whether it may have taken effect, and when nobody waits for it any more. */
+interface Attempt {
+  readonly operation: string;
+  applied: 'no' | 'unknown';
+  over: boolean;
+}
+
+/**
+ * Sends commands to Redis with a deadline of their own: `commandTimeout` of ioredis neither covers
+ * the wait for a connection nor all of a retry. Whatever happens, the promise settles in time.
+ */
+export class RedisCalls {
+  /** When the first call was made that nothing was answered after. */
+  private silentSince: number | undefined;
+
+  constructor(
+    readonly client: RedisClient,
+    readonly deadlineMs: number = DEFAULT_DEADLINE_MS,
+  ) {
+    if (!Number.isInteger(deadlineMs) || deadlineMs < 1) {
+      throw new RangeError('deadlineMs is not usable. Allowed: whole milliseconds, at least 1.');
+    }
+  }
+
+  /** A point in time for {@link guard}, on the clock of `performance.now()`. */
+  newDeadline(): number {
+    return performance.now() + this.deadlineMs;
+  }
+
+  /**
+   * Sends a command that may be sent twice. An unknown outcome is tried once more, a slot on its way
+   * until it has arrived, both within the deadline.
+   *
+   * @throws QuotaUnavailableError saying whether the command may have taken effect.
+   */
+  guard<T>(
+    operation: string,
+    send: () => Promise<T>,
+    deadline: number = this.newDeadline(),
+  ): Promise<T> {
+    const attempt: Attempt = { operation, applied: 'no', over: false };
+    this.silentSince ??= performance.now();
+    return new Promise<T>((resolve, reject) => {
+      let late: NodeJS.Immediate | undefined;
+      const settle = (): void => {
+        attempt.over = true;
+        clearTimeout(timer);
+        clearImmediate(late);
+      };
+      const expire = (): void => {
+        attempt.over = true;
+        this.dropWhenSilent();
+        reject(unavailable(attempt, new Error('No answer came before the deadline.')));
+      };
+      // After a stall of this process its timers run before its sockets are read, in which the
+      // answer may lie: they get one look.
+      const timer = setTimeout(
+        () => (late = setImmediate(expire)),
+        Math.max(0, deadline - performance.now()),
+      );
+      this.pursue(attempt, send).then(
+        (value) => {
+          settle();
+          resolve(value);
+        },
+        (error: unknown) => {
+          settle();
+          // The deadline may have passed meanwhile; then this is not heard.
+          reject(error instanceof Error ? error : new Error(String(error)));
+        },
+      );
+    });
+  }
+
+  private async pursue<T>(attempt: Attempt, send: () => Promise<T>): Promise<T> {
+    let maybeApplied = false;
+    for (;;) {
+      attempt.applied = 'unknown';
+      try {
+        const answer = await send();
+        this.silentSince = undefined;
+        return answer;
+      } catch (error) {
+        const failure = classify(error);
+        if (failure === 'unsent') this.dropWhenSilent();
+        else if (failure !== 'unknown') this.silentSince = undefined;
+        if (failure === 'argument') throw argumentError(error);
+        if (failure !== 'unknown') attempt.applied = maybeApplied ? 'unknown' : 'no';
+        if (failure === 'broken') attempt.applied = 'unknown';
+        const again = failure === 'moving' || (failure === 'unknown' && !maybeApplied);
+        maybeApplied ||= failure === 'unknown';
+        if (!again || attempt.over) throw unavailable(attempt, error);
+        if (failure === 'moving') await pause(MOVING_PAUSE_MS);
+        else await this.connected(attempt);
+      }
+    }
+  }
+
+  /**
+   * A peer that vanished without a word leaves a connection that TCP gives up after a quarter of an
+   * hour, and one that hangs while it is asked whether it is ready leaves ioredis waiting for ever.
+   */
+  private dropWhenSilent(): void {
+    const { status } = this.client;
+    if (status !== 'ready' && status !== 'connect') return;
+    if (this.silentSince === undefined || performance.now() - this.silentSince < SILENCE_MS) return;
+    this.silentSince = undefined;
+    this.client.disconnect(true);
+  }
+
+  /** Until the client has a connection again, or the attempt is over. */
+  private async connected(attempt: Attempt): Promise<void> {
+    while (this.client.status !== 'ready' && this.client.status !== 'end' && !attempt.over) {
+      await pause(RECONNECT_POLL_MS);
+    }
+    if (attempt.over) throw unavailable(attempt, new Error('The connection was lost.'));
+  }
+}
+
+function unavailable(attempt: Attempt, cause: unknown): QuotaUnavailableError {
+  return new QuotaUnavailableError(attempt.operation, { applied: attempt.applied, cause });
+}
+
+function argumentError(error: unknown): InvalidWriteError {
+  const text = error instanceof Error ? error.message : '';
+  const where = /^QUOTAARG (\w+)/.exec(text)?.[1] ?? 'argument';
+  return new InvalidWriteError(
+    { where, allowed: 'what the operation documents' },
+    `The ledger does not take this value of "${where}".`,
+  );
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}

@@ -1,0 +1,94 @@
+import { isByteCount, SharedQuotaCache, type TenantQuota } from '../../core';
+import { duration, whole } from './arguments';
+import { ChangeFeed } from './change-feed';
+import { RedisKeys } from './keys';
+import { RedisCalls, type RedisClient } from './redis-calls';
+import { RedisScripts } from './redis-scripts';
+
+export interface RedisQuotaCacheOptions {
+  /** What every key begins with; must be that of the tracker. `quota` unless set. */
+  readonly prefix?: string;
+  /** Ms after which a call that Redis has not answered fails; 400 unless set. */
+  readonly deadlineMs?: number;
+}
+
+/** Copies of quotas that all instances share, and word of their changes, in Redis. */
+export class RedisQuotaCache extends SharedQuotaCache {
+  private readonly calls: RedisCalls;
+  private readonly scripts: RedisScripts;
+  private readonly keys: RedisKeys;
+
+  constructor(client: RedisClient, options: RedisQuotaCacheOptions = {}) {
+    super();
+    this.calls = new RedisCalls(client, options.deadlineMs);
+    this.scripts = new RedisScripts(this.calls);
+    this.keys = new RedisKeys(options.prefix);
+  }
+
+  async get(tenant: string): Promise<TenantQuota | null> {
+    const key = this.keys.config(tenant);
+    const text = await this.calls.guard('config-get', () => this.calls.client.get(key));
+    return typeof text === 'string' ? parseCopy(text, tenant) : null;
+  }
+
+  async put(quota: TenantQuota, ttlMs: number): Promise<void> {
+    await this.scripts.run({ script: 'config-put', ...this.copy(quota, ttlMs) });
+  }
+
+  async announce(quota: TenantQuota, ttlMs: number): Promise<void> {
+    const { keys, args } = this.copy(quota, ttlMs);
+    const more = [this.keys.channel, quota.tenant];
+    await this.scripts.run({ script: 'config-announce', keys, args: [...args, ...more] });
+  }
+
+  /**
+   * Resolves once the channel is listened to, or after the deadline: then the feed goes on trying,
+   * and calls back with `'*'` when it has succeeded.
+   */
+  subscribe(listener: (tenant: string, stamp: number) => void): Promise<() => Promise<void>> {
+    const feed = new ChangeFeed(this.calls.client, this.keys.channel, listener);
+    return feed.start(this.calls.deadlineMs);
+  }
+
+  private copy(quota: TenantQuota, ttlMs: number): { keys: string[]; args: string[] } {
+    const { tenant, stamp } = quota;
+    return {
+      keys: [this.keys.config(tenant), this.keys.state(tenant)],
+      args: [whole(stamp, 'stamp'), duration(ttlMs, 'ttlMs'), writeCopy(quota)],
+    };
+  }
+}
+
+/** The stamp comes first, where the scripts can read it without parsing the rest. */
+function writeCopy(quota: TenantQuota): string {
+  const { stamp, tenant, quotaBytes, overageAllowed, overageBytes, mode, origin } = quota;
+  return JSON.stringify({
+    ...{ stamp, tenant, quotaBytes, overageAllowed, overageBytes, mode, origin },
+  });
+}
+
+/** A copy that is broken, or another tenant's, is none: the source will be asked. */
+function parseCopy(text: string, tenant: string): TenantQuota | null {
+  const copy = parseObject(text);
+  const { stamp, quotaBytes, overageAllowed, overageBytes, mode, origin } = copy;
+  const usable =
+    copy['tenant'] === tenant &&
+    isByteCount(stamp) &&
+    isByteCount(quotaBytes) &&
+    isByteCount(overageBytes) &&
+    isByteCount(quotaBytes + overageBytes) &&
+    typeof overageAllowed === 'boolean' &&
+    (mode === null || mode === 'off' || mode === 'shadow' || mode === 'enforce') &&
+    (origin === 'tenant' || origin === 'default');
+  if (!usable) return null;
+  return { tenant, quotaBytes, overageAllowed, overageBytes, mode, stamp, origin };
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? { ...value } : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,36 @@
+--@include state
+-- An entry is stored as "bytes expiry epoch version session meta": expiry 0 is never, epoch is '-' or
+-- that of the unmetered bytes, session is the recount that counted it last. Pending is stored as
+-- "highest-version size size ...".
+local function parse_entry(text)
+  if not text then return nil end
+  local _, stop, bytes, expiry, epoch, version, session =
+    string.find(text, '^(%d+) (%d+) (%S+) (%d+) (%d+) ')
+  if not stop then error({ err = 'QUOTABROKEN entry' }) end
+  return {
+    bytes = tonumber(bytes), expiry = tonumber(expiry), epoch = tonumber(epoch),
+    version = tonumber(version), session = tonumber(session), meta = string.sub(text, stop + 1),
+  }
+end
+
+local function parse_pending(text)
+  local sizes, version = {}, 0
+  if text then
+    for n in string.gmatch(text, '%d+') do sizes[#sizes + 1] = tonumber(n) end
+    version = table.remove(sizes, 1) or 0
+  end
+  return sizes, version
+end
+
+local function pack_entry(e)
+  return table.concat({
+    digits(e.bytes), digits(e.expiry), e.epoch and digits(e.epoch) or '-', digits(e.version),
+    digits(e.session), e.meta,
+  }, ' ')
+end
+
+local function pack_pending(k)
+  local words = { digits(k.version) }
+  for i, size in ipairs(k.sizes) do words[i + 1] = digits(size) end
+  return table.concat(words, ' ')
+end

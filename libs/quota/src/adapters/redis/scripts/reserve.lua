@@ -1,0 +1,46 @@
+#!lua
+-- Decides on a write and holds its bytes.
+-- No allow-oom: a Redis without memory takes no new writes, and says so before anything is done.
+--
+-- KEYS  the tenant's eight, as in include/state.lua
+-- ARGV  1-8 see include/write-args.lua; 9 ms until the hold lapses
+-- Reply RESERVED, usage, used after, decision, generation
+--       REJECTED, usage, used after, retry after ms or ''
+--       STALE, usage, stamp | AGAIN, usage: send it again, there is more to reap
+--       CONFLICT | BEYOND_MAX, usage: nothing was held
+--@include write-args
+id = 'w:' .. id
+local hold_ms = whole_arg(9, 'holdMs')
+if now + hold_ms > MAX then bad_argument('holdMs') end
+
+if stamp < S.cv then return reply(CODE.STALE, digits(S.cv)) end
+if S.g then S.cv = stamp end
+
+-- Sent before: the present state, the decision as recorded, nothing held twice.
+local record = S.g and find_record(id)
+if record then
+  local late = record.decision == NO_DECISION -- released, or committed unseen, before it came
+  local same = record.key == key and (record.bytes == bytes or late)
+  if not same and not (late and record.state == 'r') then return reply(CODE.CONFLICT) end
+  if key then open_key(key) end -- settles what is due of it
+  local used_after = S.c + S.r
+  if record.state == 'o' then used_after = forecast(key, bytes, bytes) end
+  return reply(CODE.RESERVED, digits(used_after), digits(late and ALLOW or record.decision), S.g)
+end
+
+reap(BEFORE_DECIDING)
+meter_all()
+local decision, used_after, grows, again = judge(key, bytes, nil, quota, hard)
+if again then return reply(CODE.AGAIN) end
+if decision == REJECT and enforce then
+  local wait = retry_after(used_after - hard, key)
+  return reply(CODE.REJECTED, digits(math.min(used_after, MAX)), wait)
+end
+if beyond_max(used_after) then return reply(CODE.BEYOND_MAX) end
+
+ensure_life(id)
+S.cv = stamp
+record = { state = 'o', bytes = bytes, decision = decision, key = key }
+hold_bytes(record)
+put_record(id, record, DEADLINES, hold_ms)
+return reply(CODE.RESERVED, digits(used_after), digits(decision), S.g)

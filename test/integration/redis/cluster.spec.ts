@@ -1,0 +1,200 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, type AddressInfo } from 'node:net';
+import { Cluster, type Redis } from 'ioredis';
+import {
+  quotaRedisOptions,
+  RedisKeys,
+  RedisQuotaCache,
+  RedisUsageTracker,
+} from '../../../libs/quota/src/adapters/redis';
+import { Scene } from '../../contract/usage-tracker/scene';
+import { startRedis, waitUntil, type RedisServer } from '../../support';
+import { expectExact } from './auditor';
+
+const SLOTS = 16_384;
+
+describe('a Redis Cluster of three nodes', () => {
+  let servers: RedisServer[] = [];
+  let admins: Redis[] = [];
+  let cluster: Cluster;
+  const keys = new RedisKeys();
+
+  beforeAll(async () => {
+    // The bus would be at port + 10,000, which may not exist.
+    servers = await Promise.all(
+      [0, 1, 2].map(async () => {
+        const bus = String(await freePort());
+        return startRedis({ args: ['--cluster-enabled', 'yes', '--cluster-port', bus] });
+      }),
+    );
+    admins = servers.map((server) => server.client());
+    for (const [i, admin] of admins.entries()) {
+      const [from, to] = [Math.ceil((SLOTS * i) / 3), Math.ceil((SLOTS * (i + 1)) / 3) - 1];
+      await admin.call('CLUSTER', 'ADDSLOTSRANGE', from, to);
+      const bus = (await servers[0]?.client().config('GET', 'cluster-port')) as string[];
+      if (i > 0)
+        await admin.call('CLUSTER', 'MEET', '127.0.0.1', servers[0]?.port ?? 0, bus[1] ?? '');
+    }
+    await waitUntil(
+      async () => {
+        const infos = await Promise.all(admins.map((admin) => admin.cluster('INFO')));
+        return infos.every((info) => /cluster_state:ok[^]*known_nodes:3/.test(info));
+      },
+      { timeoutMs: 20_000 },
+    );
+    cluster = new Cluster(
+      servers.map(({ host, port }) => ({ host, port })),
+      { redisOptions: quotaRedisOptions, enableOfflineQueue: false, retryDelayOnTryAgain: 10 },
+    );
+    cluster.on('error', () => undefined);
+    await new Promise((resolve) => cluster.once('ready', resolve));
+  }, 40_000);
+
+  afterAll(async () => {
+    cluster.disconnect();
+    await Promise.all(servers.map((server) => server.stop()));
+  });
+
+  const scene = (deadlineMs = 5_000): Scene =>
+    new Scene(new RedisUsageTracker(cluster, { deadlineMs }), `t-${randomUUID()}`, {
+      quotaBytes: 1e9,
+      hardBytes: 1e9,
+    });
+
+  it('keeps each tenant on one node, and all operations work', async () => {
+    const homes = new Set<number>();
+    for (let i = 0; i < 12; i++) {
+      const s = scene();
+      const value = { body: Buffer.from([0, 255, i]), meta: 'm' };
+      await s.put('k', 3, { value, ttlMs: 60_000 });
+      expect(await s.value('k')).toMatchObject(value);
+      await s.put(undefined, 7);
+      await s.refund(2);
+      await s.tracker.recount(s.tenant);
+      await s.remove('k');
+      expect(await s.used()).toEqual([5, 0]);
+      const owner = await ownerOf(s.tenant);
+      homes.add(owner);
+      await expectExact(admins[owner]!, s.tenant);
+      await s.tracker.drop(s.tenant);
+    }
+    expect(homes.size).toBeGreaterThan(1);
+  });
+
+  it('keeps all keys of a tenant in one slot, whatever its name', async () => {
+    for (const tenant of ['a', 'A.b_c-9', '{}', 'x}y', '{a}{b}', 'é', '__proto__', '%7B']) {
+      const all = [...keys.ledger(tenant), keys.config(tenant)];
+      const slots = await Promise.all(all.map((key) => admins[0]!.cluster('KEYSLOT', key)));
+      expect(new Set(slots).size).toBe(1);
+      expect(new Set(all).size).toBe(9);
+    }
+    expect(keys.state('{}')).not.toBe(keys.state('%7B%7D'));
+  });
+
+  it('moves the slot of a tenant under load, and nobody notices', async () => {
+    const s = scene();
+    await s.put('k0', 10, { ttlMs: 60_000, value: { body: Buffer.alloc(10), meta: '' } });
+    let moving = true;
+    let writes = 0;
+    const load = async (worker: number): Promise<void> => {
+      for (let i = 0; moving; i++, writes++) {
+        const key = `k${(i + worker * 7) % 40}`;
+        if (i % 5 === 0) await s.remove(key);
+        else if (i % 5 === 1) await s.release(await s.hold(key, 50));
+        else await s.put(key, i % 90, { ttlMs: 60_000 });
+      }
+    };
+    const workers = [0, 1, 2, 3].map(load);
+    for (let round = 0; round < 6; round++) {
+      const from = await ownerOf(s.tenant);
+      await move(s.tenant, from, (from + 1) % 3);
+      const before = writes;
+      await waitUntil(() => writes > before + 20);
+    }
+    moving = false;
+    await Promise.all(workers);
+    expect((await s.used())[1]).toBe(0);
+    await expectExact(admins[await ownerOf(s.tenant)]!, s.tenant);
+  }, 60_000);
+
+  it('a slot that does not arrive in time is not applied, and costs the deadline', async () => {
+    const s = scene(150);
+    await s.put('k', 10);
+    const from = await ownerOf(s.tenant);
+    const to = (from + 1) % 3;
+    await beginMove(s.tenant, from, to);
+    const started = performance.now();
+    await expect(s.reserve('k', 20)).rejects.toMatchObject({ code: 'quota_unavailable' });
+    expect(performance.now() - started).toBeLessThan(1_000);
+    await finishMove(s.tenant, from, to);
+    await waitUntil(async () => (await s.used())[0] === 10);
+  });
+
+  it('tells of changes through whichever node', async () => {
+    const cache = new RedisQuotaCache(cluster, { deadlineMs: 2_000 });
+    const heard: string[] = [];
+    const end = await cache.subscribe((tenant) => heard.push(tenant));
+    const tenants = Array.from({ length: 6 }, () => `t-${randomUUID()}`);
+    for (const tenant of tenants) {
+      const quota = { tenant, quotaBytes: 1, overageAllowed: false, overageBytes: 0, stamp: 1 };
+      await cache.announce({ ...quota, mode: null, origin: 'tenant' }, 60_000);
+      expect(await cache.get(tenant)).toMatchObject(quota);
+    }
+    await waitUntil(() => tenants.every((tenant) => heard.includes(tenant)));
+    for (const admin of admins) await admin.client('KILL', 'TYPE', 'pubsub');
+    await waitUntil(() => heard.includes('*'));
+    await end();
+  });
+
+  async function slotOf(tenant: string): Promise<number> {
+    return admins[0]!.cluster('KEYSLOT', keys.state(tenant));
+  }
+
+  async function ownerOf(tenant: string): Promise<number> {
+    const slot = await slotOf(tenant);
+    const ranges = await admins[0]!.cluster('SLOTS');
+    const port = ranges.find(([from, to]) => from <= slot && slot <= to)?.[2]?.[1];
+    return servers.findIndex((server) => server.port === port);
+  }
+
+  async function idOf(node: number): Promise<string> {
+    return admins[node]!.cluster('MYID');
+  }
+
+  async function beginMove(tenant: string, from: number, to: number): Promise<void> {
+    const slot = await slotOf(tenant);
+    await admins[to]?.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', await idOf(from));
+    await admins[from]?.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', await idOf(to));
+  }
+
+  async function finishMove(tenant: string, from: number, to: number): Promise<void> {
+    const slot = await slotOf(tenant);
+    for (;;) {
+      const found = (await admins[from]?.call('CLUSTER', 'GETKEYSINSLOT', slot, 2)) as string[];
+      if (found.length === 0) break;
+      const target = servers[to]!;
+      const rest = ['', 0, 5_000, 'KEYS', ...found] as const;
+      await admins[from]?.call('MIGRATE', target.host, target.port, ...rest);
+    }
+    for (const node of [to, from, 3 - from - to]) {
+      await admins[node]?.call('CLUSTER', 'SETSLOT', slot, 'NODE', await idOf(to));
+    }
+  }
+
+  async function move(tenant: string, from: number, to: number): Promise<void> {
+    await beginMove(tenant, from, to);
+    await finishMove(tenant, from, to);
+  }
+});
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => {
+        resolve(port);
+      });
+    });
+  });
+}

@@ -1,0 +1,64 @@
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+
+export interface Proxy {
+  readonly port: number;
+  /** How many connections were cut. */
+  readonly cuts: number;
+  /** The next thing sent is lost with its connection: on its way there, or its reply on the way back. */
+  cutNext(when: 'before' | 'after'): void;
+  close(): Promise<void>;
+}
+
+/** A TCP proxy on loopback that can lose a request or a reply. */
+export async function startProxy(target: number): Promise<Proxy> {
+  const sockets = new Set<Socket>();
+  let cut: 'before' | 'after' | undefined;
+  let cuts = 0;
+  const server = createServer((near) => {
+    const far = connect(target, '127.0.0.1');
+    let muted = false;
+    const end = (): void => {
+      near.destroy();
+      far.destroy();
+    };
+    for (const socket of [near, far]) {
+      sockets.add(socket);
+      socket.on('error', end).on('close', () => {
+        sockets.delete(socket);
+        end();
+      });
+    }
+    near.on('data', (chunk) => {
+      if (cut === 'before') {
+        [cut, cuts] = [undefined, cuts + 1];
+        end();
+        return;
+      }
+      muted ||= cut === 'after';
+      cut = undefined;
+      far.write(chunk);
+    });
+    far.on('data', (chunk) => {
+      if (!muted) {
+        near.write(chunk);
+        return;
+      }
+      cuts += 1;
+      end();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    get cuts() {
+      return cuts;
+    },
+    cutNext: (when) => {
+      cut = when;
+    },
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
