@@ -1,0 +1,16 @@
+import { QuotaChange } from '../quota-change.entity';
+import { TenantCacheMetric } from '../tenant-cache-metric.entity';
+import { TenantCacheQuota } from '../tenant-cache-quota.entity';
+import { CreateTenantCacheQuotas1767225600001 } from './1767225600001-create-tenant-cache-quotas';
+import { CreateQuotaChanges1767225600002 } from './1767225600002-create-quota-changes';
+import { CreateTenantCacheMetrics1767225600003 } from './1767225600003-create-tenant-cache-metrics';
+
+/** The library's entities, for the `entities` of a DataSource. */
+export const quotaEntities = [TenantCacheQuota, QuotaChange, TenantCacheMetric];
+
+/** The library's migrations, for the `migrations` of a DataSource, before the application's own. */
+export const quotaMigrations = [
+  CreateTenantCacheQuotas1767225600001,
+  CreateQuotaChanges1767225600002,
+  CreateTenantCacheMetrics1767225600003,
+];

@@ -1,0 +1,127 @@
+import type { DataSource } from 'typeorm';
+import { InvalidOptionsError, QuotaConflictError } from '../../core/errors';
+import {
+  QUOTA_ROW_DEFAULTS,
+  parseChangeOptions,
+  parsePageQuery,
+  parseQuotaPatch,
+} from '../../core/quota-change';
+import type { QuotaRow } from '../../core/quota-source';
+import {
+  QuotaStore,
+  type ChangeOptions,
+  type QuotaPage,
+  type QuotaPatch,
+} from '../../core/quota-store';
+import { parseTenantId } from '../../core/tenant';
+import { toQuotaRow, toStamp } from './quota-rows';
+import { BEFORE, DELETE, LIST, LOAD, LOCK, PUT } from './quota-sql';
+import { TenantTurns } from './tenant-turns';
+import { unavailable } from './database-errors';
+import { inTransaction, withConnection, type Row, type Session } from './session';
+
+/**
+ * Quotas in PostgreSQL, in the tables of `quotaMigrations`. Stamps are the ids of the audit trail.
+ *
+ * The DataSource's pool should have limits; see {@link quotaPostgresOptions}.
+ */
+export class PostgresQuotaStore extends QuotaStore {
+  private readonly turns = new TenantTurns();
+
+  /** @throws InvalidOptionsError unless the DataSource is one of PostgreSQL. */
+  constructor(private readonly dataSource: DataSource) {
+    super();
+    if (dataSource.options.type !== 'postgres') {
+      throw new InvalidOptionsError([
+        `dataSource: must be of type postgres, not ${dataSource.options.type}`,
+      ]);
+    }
+  }
+
+  async load(tenant: string): Promise<{ row: QuotaRow | null; stamp: number }> {
+    parseTenantId(tenant);
+    return withConnection(this.dataSource, 'config', async (session) => {
+      const [raw] = await session.query(LOAD, [tenant]);
+      const found = raw !== undefined && raw['tenant_id'] !== null;
+      return { row: found ? toQuotaRow(raw) : null, stamp: toStamp(raw) };
+    });
+  }
+
+  async list(query: { after?: string; limit: number }): Promise<QuotaPage> {
+    const { after, limit } = parsePageQuery(query);
+    return withConnection(this.dataSource, 'config', async (session) => {
+      const raw = await session.query(LIST, [after, limit + 1]);
+      const rows = raw.slice(0, limit).map(toQuotaRow);
+      return { rows, next: raw.length > limit ? (rows.at(-1)?.tenant ?? null) : null };
+    });
+  }
+
+  async change(
+    tenant: string,
+    patch: QuotaPatch,
+    options: ChangeOptions,
+  ): Promise<{ row: QuotaRow; created: boolean; stamp: number }> {
+    parseTenantId(tenant);
+    const changes = parseQuotaPatch(patch);
+    const { actor, expectedVersion } = parseChangeOptions(options);
+    return this.inTurn(tenant, async (session) => {
+      const before = await lockTenant(session, tenant, expectedVersion);
+      const next = { ...QUOTA_ROW_DEFAULTS, ...(before && configuration(before)), ...changes };
+      const [raw] = await session.query(PUT, [
+        tenant,
+        next.quotaMb,
+        next.overageAllowed,
+        next.overageLimitMb,
+        next.mode,
+        actor,
+      ]);
+      const row = toQuotaRow(raw ?? {});
+      return { row, created: row.version === 1, stamp: toStamp(raw) };
+    });
+  }
+
+  async delete(tenant: string, options: ChangeOptions): Promise<{ stamp: number } | null> {
+    parseTenantId(tenant);
+    const { actor, expectedVersion } = parseChangeOptions(options);
+    return this.inTurn(tenant, async (session) => {
+      if ((await lockTenant(session, tenant, expectedVersion)) === undefined) return null;
+      const [raw] = await session.query(DELETE, [tenant, actor]);
+      return { stamp: toStamp(raw) };
+    });
+  }
+
+  private async inTurn<T>(tenant: string, work: (session: Session) => Promise<T>): Promise<T> {
+    try {
+      return await this.turns.take(tenant, () =>
+        inTransaction(this.dataSource, 'quota_change', work),
+      );
+    } catch (error) {
+      throw unavailable('quota_change', error);
+    }
+  }
+}
+
+/** Makes the transaction the only one to change the tenant. @throws QuotaConflictError */
+async function lockTenant(
+  session: Session,
+  tenant: string,
+  expectedVersion: number | undefined,
+): Promise<Row | undefined> {
+  await session.query(LOCK, [tenant]);
+  const [before] = await session.query(BEFORE, [tenant]);
+  const version = Number(before?.['version'] ?? 0);
+  if (expectedVersion !== undefined && expectedVersion !== version) {
+    throw new QuotaConflictError(tenant, version);
+  }
+  return before;
+}
+
+/** Unchecked, so that a change can mend a row that breaks the rules; what comes of it is checked. */
+function configuration(raw: Row): Record<keyof QuotaPatch, unknown> {
+  return {
+    quotaMb: raw['quota_mb'],
+    overageAllowed: raw['overage_allowed'],
+    overageLimitMb: raw['overage_limit_mb'],
+    mode: raw['mode'],
+  };
+}

@@ -1,0 +1,65 @@
+// Statements of the quota store. Parameters only; nothing is ever put together from values.
+
+/** The tenant's row, if any, and the stamp of its latest change, of one moment. $1 tenant */
+export const LOAD = `
+  SELECT q.*, coalesce(
+    (SELECT max(c.id) FROM quota_changes c WHERE c.tenant_id = wanted.tenant_id), 0) AS stamp
+  FROM (SELECT $1::text AS tenant_id) wanted
+  LEFT JOIN tenant_cache_quotas q ON q.tenant_id = wanted.tenant_id`;
+
+/** $1 after, $2 limit */
+export const LIST = `
+  SELECT * FROM tenant_cache_quotas WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2`;
+
+/**
+ * Held to the end of the transaction: changes of one tenant are made one after the other, so that
+ * their stamps rise in the order they are committed. A row lock could not do that, since there is
+ * no row before a create nor after a delete. $1 tenant
+ */
+export const LOCK = `
+  SELECT pg_advisory_xact_lock(hashtextextended('nestjs-cache-quota:' || $1::text, 0))`;
+
+/** $1 tenant */
+export const BEFORE = `SELECT * FROM tenant_cache_quotas WHERE tenant_id = $1 FOR UPDATE`;
+
+const SNAPSHOT = `jsonb_build_object(
+    'quota_mb', quota_mb, 'overage_allowed', overage_allowed,
+    'overage_limit_mb', overage_limit_mb, 'mode', mode, 'version', version)`;
+
+/**
+ * The new row and its line in the audit trail. The conflict is with a row that somebody inserted by
+ * hand since BEFORE. $1 tenant, $2 quota_mb, $3 overage_allowed, $4 overage_limit_mb, $5 mode, $6 actor
+ */
+export const PUT = `
+  WITH old AS (
+    SELECT ${SNAPSHOT} AS snapshot FROM tenant_cache_quotas WHERE tenant_id = $1
+  ), new AS (
+    INSERT INTO tenant_cache_quotas AS q
+      (tenant_id, quota_mb, overage_allowed, overage_limit_mb, mode)
+    VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (tenant_id) DO UPDATE SET
+      quota_mb = excluded.quota_mb,
+      overage_allowed = excluded.overage_allowed,
+      overage_limit_mb = excluded.overage_limit_mb,
+      mode = excluded.mode,
+      version = q.version + 1,
+      updated_at = clock_timestamp()
+    RETURNING q.*
+  ), change AS (
+    INSERT INTO quota_changes (tenant_id, actor, action, before, after)
+    SELECT $1, $6, CASE WHEN version = 1 THEN 'create' ELSE 'update' END,
+      (SELECT snapshot FROM old), ${SNAPSHOT}
+    FROM new
+    RETURNING id
+  )
+  SELECT new.*, change.id AS stamp FROM new, change`;
+
+/** $1 tenant, $2 actor */
+export const DELETE = `
+  WITH old AS (
+    DELETE FROM tenant_cache_quotas WHERE tenant_id = $1
+    RETURNING quota_mb, overage_allowed, overage_limit_mb, mode, version
+  )
+  INSERT INTO quota_changes (tenant_id, actor, action, before)
+  SELECT $1, $2, 'delete', ${SNAPSHOT} FROM old
+  RETURNING id AS stamp`;

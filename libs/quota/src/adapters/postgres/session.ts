@@ -1,0 +1,119 @@
+import type { DataSource } from 'typeorm';
+import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver';
+import { isRefusal, unavailable } from './database-errors';
+import { quotaPostgresOptions } from './postgres-options';
+
+// The pool may be the application's, with other limits or none.
+const { query_timeout, statement_timeout } = quotaPostgresOptions;
+
+const BEGIN = `
+  BEGIN ISOLATION LEVEL READ COMMITTED;
+  SET LOCAL statement_timeout = ${statement_timeout}`;
+
+export type Row = Record<string, unknown>;
+
+interface Client {
+  query(statement: {
+    text: string;
+    values: readonly unknown[];
+    query_timeout: number;
+  }): Promise<{ rows: Row[] }>;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  off(event: 'error', listener: (error: Error) => void): unknown;
+}
+
+/** One connection, borrowed from the pool. */
+export class Session {
+  /** Why the connection cannot be used any more. */
+  broken: Error | undefined;
+  committing = false;
+
+  constructor(private readonly client: Client) {}
+
+  /** Runs one statement with parameters. */
+  async query(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+    try {
+      return (await this.client.query({ text, values, query_timeout })).rows;
+    } catch (error) {
+      if (!isRefusal(error)) this.broken = error as Error;
+      throw error;
+    }
+  }
+}
+
+/**
+ * Work on one connection of the DataSource's pool. TypeORM's own QueryRunner puts a connection back
+ * into the pool after a timeout, with the unanswered statement still on it, and the next caller
+ * waits behind that; here such a connection is destroyed.
+ *
+ * @throws QuotaUnavailableError for whatever the driver throws.
+ */
+export async function withConnection<T>(
+  dataSource: DataSource,
+  operation: string,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  try {
+    return await borrow(dataSource, work);
+  } catch (error) {
+    throw unavailable(operation, error);
+  }
+}
+
+/**
+ * Work in one transaction, at READ COMMITTED whatever the server's default: it waits for locks and
+ * must then see what the one before it has left. Rolled back when the work throws.
+ *
+ * @throws QuotaUnavailableError; `applied` is `unknown` when the commit itself got no answer.
+ */
+export async function inTransaction<T>(
+  dataSource: DataSource,
+  operation: string,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  return withConnection(dataSource, operation, async (session) => {
+    try {
+      await session.query(BEGIN);
+      const result = await work(session);
+      session.committing = true;
+      await session.query('COMMIT');
+      return result;
+    } catch (error) {
+      if (session.broken === undefined) await rollBack(session);
+      const unknown = session.committing && !isRefusal(error);
+      throw unavailable(operation, error, unknown ? 'unknown' : 'no');
+    }
+  });
+}
+
+/** What went wrong before is what the caller has to hear of; a rollback that fails ends the session. */
+async function rollBack(session: Session): Promise<void> {
+  try {
+    await session.query('ROLLBACK');
+  } catch (error) {
+    session.broken ??= error as Error;
+  }
+}
+
+async function borrow<T>(
+  dataSource: DataSource,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const driver = dataSource.driver as unknown as Pick<PostgresDriver, 'obtainMasterConnection'>;
+  const [client, release] = (await driver.obtainMasterConnection()) as [
+    Client,
+    (error?: Error) => void,
+  ];
+  const session = new Session(client);
+  // Without a listener a connection that breaks between two statements would end the process.
+  const onError = (error: Error): void => {
+    session.broken = error;
+  };
+  client.on('error', onError);
+  try {
+    return await work(session);
+  } finally {
+    client.off('error', onError);
+    release(session.broken);
+  }
+}
