@@ -14,6 +14,7 @@ import {
   type DynamicModule,
   type ExecutionContext,
   type INestApplication,
+  type NestApplicationOptions,
 } from '@nestjs/common';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -67,9 +68,9 @@ export class StoreController {
 
   @Put('store/:key')
   @EnforceCacheQuota({ key: keyFromParam('key'), ttl: (context) => ttlOf(context) })
-  put(@Param('key') key: string, @CurrentQuota() quota?: QuotaContext) {
+  put(@Param('key') key: string, @CurrentQuota() quota: QuotaContext) {
     probe.handled += 1;
-    return { key, decision: quota?.decision ?? null, mode: quota?.mode ?? 'none' };
+    return { key, decision: quota.decision, mode: quota.mode };
   }
 
   @Delete('store/:key')
@@ -193,7 +194,7 @@ export class AllController {
   }
 }
 
-function ttlOf(context: { switchToHttp(): { getRequest<T>(): T } }): number | undefined {
+function ttlOf(context: ExecutionContext): number | undefined {
   const { query } = context.switchToHttp().getRequest<{ query: Record<string, string> }>();
   return query['ttl'] === undefined ? undefined : Number(query['ttl']);
 }
@@ -211,9 +212,10 @@ export async function startApplication(
     imports: [quota],
     controllers: [StoreController, AllController],
   }).compile();
+  const behaviour: NestApplicationOptions = { bodyParser: !raw, rawBody: !raw, logger: false };
   const app = testing.createNestApplication(
     adapter === 'express' ? new ExpressAdapter() : new FastifyAdapter(),
-    { bodyParser: !raw, rawBody: !raw, logger: false },
+    behaviour,
   );
   if (raw && adapter === 'fastify') passBodiesThrough(app);
   app.enableShutdownHooks();

@@ -3,6 +3,7 @@ import { MemoryQuotaStore } from '../adapters/memory/memory-quota-store';
 import { MemoryUsageTracker } from '../adapters/memory/memory-usage-tracker';
 import { PostgresQuotaStore } from '../adapters/postgres/postgres-quota-store';
 import { RedisQuotaCache } from '../adapters/redis/redis-quota-cache';
+import type { DefectListener } from '../adapters/redis/ledger-scripts';
 import { RedisUsageTracker } from '../adapters/redis/redis-usage-tracker';
 import { QuotaObserver } from '../core/observer';
 import { QuotaAdmin } from '../core/quota-admin';
@@ -29,12 +30,17 @@ export const quotaProviders: Provider[] = [
   },
   {
     provide: UsageTracker,
-    inject: [QUOTA_OPTIONS],
-    useFactory: ({ tracker, redis, redisPrefix }: ResolvedQuotaOptions): UsageTracker =>
-      tracker ??
-      (redis === undefined
-        ? new MemoryUsageTracker()
-        : new RedisUsageTracker(redis, { prefix: redisPrefix })),
+    inject: [QUOTA_OPTIONS, QuotaObserver],
+    useFactory: (
+      { tracker, redis, redisPrefix: prefix }: ResolvedQuotaOptions,
+      observer: QuotaObserver,
+    ): UsageTracker => {
+      if (tracker !== undefined) return tracker;
+      if (redis === undefined) return new MemoryUsageTracker();
+      const onDefect: DefectListener = (operation, tenant) =>
+        observer.emit('error', { operation, error: 'below_zero', tenant });
+      return new RedisUsageTracker(redis, { prefix, onDefect });
+    },
   },
   {
     provide: QuotaStore,

@@ -1,5 +1,6 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { decide, QuotaDecision } from '../core/decision';
+import { offVerdict } from '../core/off-verdict';
 import type { QuotaMode } from '../core/quota';
 import type { Reservation } from '../core/reservation';
 import { usedBytes } from '../core/usage-tracker';
@@ -11,6 +12,7 @@ const slot = Symbol('quota context');
 
 /** One request's decision, numbers and reservation; `@CurrentQuota()` gives it to the handler. */
 export class QuotaContext implements HeaderInput {
+  /** Empty where nothing was looked at, since the quota is off for everyone. */
   readonly tenant: string;
   readonly mode: QuotaMode;
   readonly reservation: Reservation;
@@ -18,6 +20,11 @@ export class QuotaContext implements HeaderInput {
   storedBytes: number | undefined;
   /** The interceptor has taken over; from here on it settles. */
   handling = false;
+
+  /** For a request that is let through unseen: the quota is off, or the route is left out. */
+  static off(): QuotaContext {
+    return new QuotaContext(offVerdict({ tenant: '', bytes: 0 }));
+  }
 
   constructor(private readonly verdict: AdmittedVerdict) {
     this.tenant = verdict.tenant;
@@ -61,7 +68,7 @@ export function setQuotaContext(request: object, context: QuotaContext): void {
   (request as Carrying)[slot] = context;
 }
 
-/** The request's {@link QuotaContext}; undefined where nothing guards: an undecorated route, or quotas off for all. */
+/** The request's {@link QuotaContext}; undefined on a route without a guard. */
 export const CurrentQuota = createParamDecorator(
   (_data: unknown, context: ExecutionContext): QuotaContext | undefined =>
     quotaContextOf(requestOf(context)),

@@ -42,9 +42,13 @@ export class QuotaGuard implements CanActivate {
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
-    if (context.getType() !== 'http' || this.checker.isOff()) return true;
+    if (context.getType() !== 'http') return true;
     const request = requestOf(context);
-    if (quotaContextOf(request) !== undefined || this.skips(context)) return true;
+    if (quotaContextOf(request) !== undefined) return true;
+    if (this.checker.isOff() || this.skips(context)) {
+      setQuotaContext(request, QuotaContext.off());
+      return true;
+    }
     let tenant: string | undefined;
     try {
       const resolvers = this.resolversFor(context);
