@@ -1,0 +1,169 @@
+import { QuotaUnavailableError, UsageSource, type SourceEntry } from '@app/quota';
+import type { DataSource } from 'typeorm';
+import { runStatement, wasRefused, type Row } from '../database/run-statement';
+import { DELETE, GET, GET_LARGE, LOOKUP, PAGE, PURGE, PUT, SWEEP, UNDO } from './entry-sql';
+
+export interface StoredBody {
+  readonly body: Buffer;
+  readonly contentType: string;
+  readonly bytes: number;
+  /** Ms since the epoch by the database's clock; absent: never. */
+  readonly expiresAt?: number;
+}
+
+export interface PutResult {
+  /** Rises with every write and delete of the key, in the order the storage took them. */
+  readonly version: number;
+  /** The key had a live entry before. */
+  readonly replaced: boolean;
+  readonly expiresAt?: number;
+}
+
+export interface DeleteResult {
+  /** A live entry was removed. */
+  readonly removed: boolean;
+  /** The removal's own version; 0 when there was nothing to remove, which orders before every write. */
+  readonly version: number;
+}
+
+/** For an answer, in ms, and how much longer a value may take: 100 MB get some 30 s more. */
+const DEADLINE_MS = 6_000;
+const SLOWEST_BYTES_PER_MS = 3_500;
+
+/** How many rows one statement of {@link PostgresEntryRepository.purge} removes at most. */
+const PURGE_BATCH = 500;
+
+/**
+ * Values in the table `cache_entries`, apart from the ledger. A delete leaves a tombstone for some
+ * minutes, so that the version of a write that comes after it is higher.
+ *
+ * Every method may throw QuotaUnavailableError; after one with `applied: 'unknown'` the database may
+ * have done it all the same.
+ */
+export class PostgresEntryRepository extends UsageSource {
+  constructor(private readonly dataSource: DataSource) {
+    super();
+  }
+
+  /** Stores a value, in place of what the key had. `ttlMs` absent: it does not expire. */
+  async put(
+    tenant: string,
+    key: string,
+    body: Buffer,
+    contentType: string,
+    ttlMs?: number,
+  ): Promise<PutResult> {
+    const values = [tenant, Buffer.from(key), body, contentType, ttlMs ?? null];
+    const [row] = await this.rows('entry_put', PUT, values, body.length);
+    return {
+      version: number(row, 'version'),
+      replaced: row?.['was_live'] === true,
+      ...expiry(row),
+    };
+  }
+
+  /** The live value, or null. A large one is asked for when its size is known, since it takes its time. */
+  async get(tenant: string, key: string): Promise<StoredBody | null> {
+    const place = [tenant, Buffer.from(key)];
+    let [row] = await this.rows('entry_get', GET, place);
+    if (row?.['body'] === null) {
+      [row] = await this.rows('entry_get', GET_LARGE, place, number(row, 'bytes'));
+    }
+    if (row === undefined) return null;
+    return {
+      body: row['body'] as Buffer,
+      contentType: row['content_type'] as string,
+      bytes: number(row, 'bytes'),
+      ...expiry(row),
+    };
+  }
+
+  async delete(tenant: string, key: string): Promise<DeleteResult> {
+    return removal(await this.rows('entry_delete', DELETE, [tenant, Buffer.from(key)]));
+  }
+
+  /** Takes a write back, unless the key has changed since. What it had replaced stays lost. */
+  async undo(tenant: string, key: string, version: number): Promise<DeleteResult> {
+    return removal(await this.rows('entry_undo', UNDO, [tenant, Buffer.from(key), version]));
+  }
+
+  /** Removes all that the tenant has, for good. Returns how many rows that were. */
+  async purge(tenant: string): Promise<number> {
+    let total = 0;
+    for (;;) {
+      const removed = (await this.rows('entry_purge', PURGE, [tenant, PURGE_BATCH])).length;
+      total += removed;
+      if (removed === 0) return total;
+    }
+  }
+
+  /**
+   * Removes for good what expired or was deleted some minutes ago: at most `limit` rows and some
+   * 64 MB at once. Returns how many; go on until it is 0.
+   */
+  async sweep(limit: number): Promise<number> {
+    return (await this.rows('entry_sweep', SWEEP, [limit])).length;
+  }
+
+  async page(
+    tenant: string,
+    cursor: string | null,
+    limit: number,
+  ): Promise<{ entries: SourceEntry[]; next: string | null }> {
+    const after = Buffer.from(cursor ?? '', 'hex');
+    const rows = await this.rows('entry_page', PAGE, [tenant, after, limit]);
+    const last = rows.length < limit ? undefined : rows.at(-1);
+    return {
+      entries: rows.map(entry),
+      next: last === undefined ? null : (last['key'] as Buffer).toString('hex'),
+    };
+  }
+
+  async lookup(tenant: string, keys: readonly string[]): Promise<SourceEntry[]> {
+    const wanted = keys.map((key) => Buffer.from(key));
+    return (await this.rows('entry_lookup', LOOKUP, [tenant, wanted])).map(entry);
+  }
+
+  /** @param bytes how much goes over the line beside what every statement has */
+  private async rows(
+    operation: string,
+    text: string,
+    values: readonly unknown[],
+    bytes = 0,
+  ): Promise<Row[]> {
+    const deadlineMs = Math.ceil(DEADLINE_MS + bytes / SLOWEST_BYTES_PER_MS);
+    try {
+      return await runStatement(this.dataSource, { text, values, deadlineMs });
+    } catch (error) {
+      const applied = wasRefused(error) ? 'no' : 'unknown';
+      throw new QuotaUnavailableError(operation, { cause: error, applied });
+    }
+  }
+}
+
+function removal([row]: Row[]): DeleteResult {
+  if (row === undefined) return { removed: false, version: 0 };
+  return { removed: row['was_live'] === true, version: number(row, 'version') };
+}
+
+function entry(row: Row): SourceEntry {
+  return {
+    key: (row['key'] as Buffer).toString(),
+    bytes: number(row, 'bytes'),
+    version: number(row, 'version'),
+    ...expiry(row),
+  };
+}
+
+function expiry(row: Row | undefined): { expiresAt?: number } {
+  const at = row?.['expires_at'];
+  return at instanceof Date ? { expiresAt: at.getTime() } : {};
+}
+
+/** bigint comes as text. @throws RangeError beyond 2^53 − 1. */
+function number(row: Row | undefined, column: string): number {
+  const value = Number(row?.[column]);
+  if (!Number.isSafeInteger(value))
+    throw new RangeError(`${column} is beyond 2^53 − 1, or absent.`);
+  return value;
+}

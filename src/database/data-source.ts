@@ -1,0 +1,139 @@
+import { quotaEntities, quotaMigrations, quotaPostgresOptions } from '@app/quota';
+import { join } from 'node:path';
+import { DataSource, MigrationExecutor, type Migration, type QueryRunner } from 'typeorm';
+import { CacheEntry } from '../cache/cache-entry.entity';
+import {
+  EMBEDDED_POOL,
+  EmbeddedPostgres,
+  IN_MEMORY,
+  type EmbeddedAddress,
+} from './embedded-postgres';
+import { migrations } from './migrations';
+
+export interface DatabaseSettings {
+  /** A PostgreSQL server; absent: the embedded one. */
+  readonly databaseUrl?: string | undefined;
+  /** Folder below which the embedded database is kept, or `memory://` for none. */
+  readonly dataDir: string;
+}
+
+/** Any number that nobody else uses for an advisory lock in this database. */
+const MIGRATION_LOCK = 7_110_842_117;
+
+/**
+ * Values of 100 MB need longer than quotas, which the library sees to by itself. Short deadlines for
+ * short statements are set where those are made; these are the last resort.
+ */
+const APP_POOL = {
+  ...quotaPostgresOptions,
+  statement_timeout: 40_000,
+  query_timeout: 45_000,
+} as const;
+
+/**
+ * For migrations: no end to a statement, since one on a large table takes its time, but one to
+ * waiting for a lock, be it another instance's migrations or a table in use.
+ */
+const MIGRATION_POOL = {
+  connectionTimeoutMillis: 5_000,
+  lock_timeout: 60_000,
+  keepAlive: true,
+  max: 1,
+} as const;
+
+/** Options of pg that say which database. */
+type Target = { readonly connectionString: string } | (EmbeddedAddress & typeof EMBEDDED_POOL);
+
+/** The application's database: migrations one instance at a time, and the embedded server's end. */
+export class AppDataSource extends DataSource {
+  constructor(
+    database: Target,
+    pool: typeof APP_POOL | typeof MIGRATION_POOL,
+    /** What ends with this DataSource. */
+    private readonly owned?: EmbeddedPostgres | undefined,
+  ) {
+    super({
+      type: 'postgres',
+      entities: [...quotaEntities, CacheEntry],
+      migrations: [...quotaMigrations, ...migrations],
+      // pg reads the URL itself: TypeORM's own reading of it drops parameters like sslmode.
+      extra: { ...pool, ...database },
+    });
+  }
+
+  /** Runs what is pending, all in one transaction, while other instances wait. */
+  override async runMigrations(): Promise<Migration[]> {
+    return this.alone((executor) => executor.executePendingMigrations());
+  }
+
+  override async undoLastMigration(): Promise<void> {
+    await this.alone((executor) => executor.undoLastMigration());
+  }
+
+  override async destroy(): Promise<void> {
+    try {
+      await super.destroy();
+    } finally {
+      await this.owned?.close();
+    }
+  }
+
+  private async alone<T>(work: (executor: MigrationExecutor) => Promise<T>): Promise<T> {
+    const queryRunner: QueryRunner = this.createQueryRunner();
+    try {
+      await queryRunner.startTransaction();
+      await queryRunner.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
+      const result = await work(new MigrationExecutor(this, queryRunner));
+      await queryRunner.commitTransaction();
+      return result;
+    } catch (error) {
+      await queryRunner.rollbackTransaction().catch(() => undefined);
+      throw error;
+    } finally {
+      await queryRunner.release();
+    }
+  }
+}
+
+/**
+ * Opens the database, brings its tables up to date and connects.
+ *
+ * @throws DataFolderInUseError, or what pg says when the server cannot be used.
+ */
+export async function createDataSource(settings: DatabaseSettings): Promise<DataSource> {
+  const { database, embedded } = await open(settings);
+  try {
+    await migrate(database);
+    return await new AppDataSource(database, APP_POOL, embedded).initialize();
+  } catch (error) {
+    await embedded?.close();
+    throw error;
+  }
+}
+
+/** For TypeORM's command line: not connected yet, and with all the time migrations may need. */
+export async function createMigrationDataSource(settings: DatabaseSettings): Promise<DataSource> {
+  const { database, embedded } = await open(settings);
+  return new AppDataSource(database, MIGRATION_POOL, embedded);
+}
+
+async function open({ databaseUrl, dataDir }: DatabaseSettings): Promise<{
+  database: Target;
+  embedded?: EmbeddedPostgres;
+}> {
+  if (databaseUrl !== undefined) return { database: { connectionString: databaseUrl } };
+  const folder = dataDir === IN_MEMORY ? IN_MEMORY : join(dataDir, 'pglite');
+  const embedded = await EmbeddedPostgres.start(folder);
+  return { database: { ...embedded.address, ...EMBEDDED_POOL }, embedded };
+}
+
+/** On connections of its own, without the limits that requests have. */
+async function migrate(database: Target): Promise<void> {
+  const dataSource = new AppDataSource(database, MIGRATION_POOL);
+  await dataSource.initialize();
+  try {
+    await dataSource.runMigrations();
+  } finally {
+    await dataSource.destroy();
+  }
+}
