@@ -85,7 +85,16 @@ writeFileSync(join(consumer, 'package.json'), '{ "private": true }');
 writeFileSync(join(consumer, 'main.ts'), APP);
 const tsc = [
   resolve('node_modules/typescript/bin/tsc'),
-  ...['--ignoreConfig', '--strict', '--module', 'nodenext', '--target', 'es2023', '--types', 'node'],
+  ...[
+    '--ignoreConfig',
+    '--strict',
+    '--module',
+    'nodenext',
+    '--target',
+    'es2023',
+    '--types',
+    'node',
+  ],
   ...['--experimentalDecorators', '--emitDecoratorMetadata', '--skipLibCheck', 'main.ts'],
 ];
 execFileSync(process.execPath, tsc, { cwd: consumer, stdio: 'inherit' });

@@ -26,7 +26,7 @@ async function startOwn(): Promise<Service> {
     NODE_ENV: 'development',
     PORT: '0',
     DATA_DIR: 'memory://',
-    LOG_LEVEL: 'warn',
+    LOG_LEVEL: 'error',
     ADMIN_TOKEN: adminToken,
   });
   const app = await createApp(settings);
@@ -196,7 +196,7 @@ function row(cells: readonly string[]): void {
 /** Twenty marks for the quota; what is beyond it stands behind the line. */
 function bar(share: number): string {
   const marks = Math.round(share * 20);
-  return `${'#'.repeat(Math.min(marks, 20)).padEnd(20, '.')}|${'!'.repeat(Math.max(0, marks - 20))}`;
+  return `${'#'.repeat(Math.min(marks, 20)).padEnd(20, '.')}|${'!'.repeat(Math.max(0, Math.ceil(share * 20) - 20))}`;
 }
 
 async function main(): Promise<void> {

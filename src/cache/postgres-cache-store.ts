@@ -1,0 +1,142 @@
+import {
+  lateRefusal,
+  QuotaUnavailableError,
+  type CommitReply,
+  type QuotaChecker,
+  type QuotaContext,
+  type Reconciler,
+  type Reservation,
+  type Usage,
+  type UsageTracker,
+} from '@app/quota';
+import {
+  CacheStore,
+  type CacheReading,
+  type CacheRemoval,
+  type CacheWrite,
+  type StoredEntry,
+} from './cache-store';
+import type { PostgresEntryRepository, PutResult } from './postgres-entry-repository';
+import type { SuspectTenants } from './suspect-tenants';
+
+/**
+ * Keeps values in PostgreSQL, apart from the ledger: reserve, store, commit. The storage's version
+ * of each write goes with its commit, so that the ledger ends as the storage did. Where the two may
+ * have parted, because one of them did not answer, the tenant is reconciled soon.
+ */
+export class PostgresCacheStore extends CacheStore {
+  constructor(
+    private readonly entries: PostgresEntryRepository,
+    private readonly tracker: UsageTracker,
+    private readonly checker: QuotaChecker,
+    private readonly reconciler: Reconciler,
+    private readonly suspects: SuspectTenants,
+  ) {
+    super();
+  }
+
+  async put(write: CacheWrite, quota: QuotaContext | undefined): Promise<StoredEntry> {
+    const stored = await this.store(write);
+    if (quota !== undefined) await this.settle(write, quota.reservation, stored);
+    return {
+      bytes: write.body.length,
+      replaced: stored.replaced,
+      expiresAt: stored.expiresAt === undefined ? null : new Date(stored.expiresAt),
+    };
+  }
+
+  async get(tenant: string, key: string): Promise<CacheReading> {
+    const [value, usage] = await Promise.all([this.entries.get(tenant, key), this.usageOf(tenant)]);
+    return { value, usage };
+  }
+
+  async remove(tenant: string, key: string): Promise<CacheRemoval> {
+    const { removed, version } = await this.entries.delete(tenant, key);
+    if (version === 0) return { removed, usage: await this.usageOf(tenant) };
+    try {
+      const { usage } = await this.checker.remove(tenant, key, version);
+      return { removed, usage };
+    } catch (error) {
+      if (!(error instanceof QuotaUnavailableError)) throw error;
+      // The value is gone; its bytes follow.
+      this.suspects.add(tenant);
+      return { removed, usage: null };
+    }
+  }
+
+  /** A write of the tenant's next life may have been stored already and go with the rest; its charge, too. */
+  async purge(tenant: string): Promise<void> {
+    await this.entries.purge(tenant);
+    await this.reconciler.reconcile(tenant);
+  }
+
+  private async store({
+    tenant,
+    key,
+    body,
+    contentType,
+    ttlSeconds,
+  }: CacheWrite): Promise<PutResult> {
+    try {
+      const ttlMs = ttlSeconds === undefined ? undefined : ttlSeconds * 1_000;
+      return await this.entries.put(tenant, key, body, contentType, ttlMs);
+    } catch (error) {
+      // It may be there although we were not told.
+      if (error instanceof QuotaUnavailableError && error.applied === 'unknown') {
+        this.suspects.add(tenant);
+      }
+      throw error;
+    }
+  }
+
+  private async settle(
+    write: CacheWrite,
+    reservation: Reservation,
+    stored: PutResult,
+  ): Promise<void> {
+    const reply = await this.commit(write, reservation, stored);
+    if (reply?.outcome !== 'refused' && reply?.outcome !== 'bounced') return;
+    await this.undo(write, stored);
+    throw lateRefusal(reservation, reply);
+  }
+
+  private async commit(
+    write: CacheWrite,
+    reservation: Reservation,
+    { version }: PutResult,
+  ): Promise<CommitReply | null> {
+    const details = { version };
+    try {
+      return await reservation.commit(write.body.length, details);
+    } catch (error) {
+      if (!(error instanceof QuotaUnavailableError)) throw error;
+    }
+    try {
+      // The same id again: what was applied unseen is not applied twice.
+      return await reservation.commit(write.body.length, details);
+    } catch (error) {
+      this.suspects.add(write.tenant);
+      await this.entries.undo(write.tenant, write.key, version).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Takes the write back from the storage; what it had replaced is lost there, so from the ledger as well. */
+  private async undo({ tenant, key }: CacheWrite, { version }: PutResult): Promise<void> {
+    try {
+      const undone = await this.entries.undo(tenant, key, version);
+      if (undone.removed) await this.checker.remove(tenant, key, undone.version);
+    } catch (error) {
+      if (!(error instanceof QuotaUnavailableError)) throw error;
+      this.suspects.add(tenant);
+    }
+  }
+
+  private async usageOf(tenant: string): Promise<Usage | null> {
+    try {
+      return await this.tracker.read(tenant);
+    } catch {
+      return null;
+    }
+  }
+}

@@ -1,0 +1,17 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { TerminusModule } from '@nestjs/terminus';
+import { HealthController } from './health.controller';
+import { LoggingModule } from './logging.module';
+import { metricsModule } from './metrics.module';
+
+/** Health, metrics and logs. */
+@Module({})
+export class OpsModule {
+  static register(): DynamicModule {
+    return {
+      module: OpsModule,
+      imports: [TerminusModule.forRoot({ logger: false }), LoggingModule, metricsModule()],
+      controllers: [HealthController],
+    };
+  }
+}

@@ -1,0 +1,164 @@
+import {
+  Controller,
+  Delete,
+  Get,
+  Headers,
+  HttpCode,
+  Param,
+  Post,
+  Put,
+  Query,
+  Res,
+  UseGuards,
+} from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import {
+  parseTenantId,
+  QuotaAdmin,
+  UsageTracker,
+  type ChangeOptions,
+  type QuotaRow,
+  type Usage,
+} from '@app/quota';
+import { CacheStore } from '../cache/cache-store';
+import { invalidInput, ProblemException } from '../http/problem';
+import type { Plain } from '../http/openapi';
+import { JsonBody } from '../http/json-body';
+import { AdminGuard, CurrentActor } from '../tenancy/identity.guards';
+import {
+  ApiAdmin,
+  ApiDeletesQuota,
+  ApiListsQuotas,
+  ApiReadsQuota,
+  ApiReconciles,
+  ApiSetsQuota,
+} from './admin.openapi';
+import { quotaBody, type QuotaBody } from './quota.schema';
+import {
+  quotaView,
+  reconcileView,
+  type QuotaPageView,
+  type QuotaView,
+  type ReconcileView,
+} from './quota.views';
+
+const MAX_PAGE = 100;
+
+interface Response {
+  status(code: number): unknown;
+}
+
+/** Everybody's quotas, for operators. */
+@ApiAdmin()
+@Controller('admin/quotas')
+@UseGuards(AdminGuard)
+export class AdminController {
+  constructor(
+    private readonly admin: QuotaAdmin,
+    private readonly tracker: UsageTracker,
+    private readonly store: CacheStore,
+    private readonly adapterHost: HttpAdapterHost,
+  ) {}
+
+  @Get()
+  @ApiListsQuotas(MAX_PAGE)
+  async list(
+    @Query('limit') limit: unknown,
+    @Query('after') after: unknown,
+  ): Promise<Plain<QuotaPageView>> {
+    const query = {
+      limit: limit === undefined ? MAX_PAGE : parseLimit(limit),
+      ...(after !== undefined && { after: parseTenantId(after) }),
+    };
+    const { rows, next } = await this.admin.list(query);
+    return { items: await Promise.all(rows.map((row) => this.view(row))), next };
+  }
+
+  @Get(':tenantId')
+  @ApiReadsQuota()
+  async get(
+    @Param('tenantId') tenant: string,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<Plain<QuotaView>> {
+    const row = await this.admin.get(tenant);
+    if (row === null) throw noQuota();
+    return this.answer(response, row);
+  }
+
+  @Put(':tenantId')
+  @ApiSetsQuota()
+  async set(
+    @Param('tenantId') tenant: string,
+    @JsonBody(quotaBody) body: QuotaBody,
+    @CurrentActor() actor: string,
+    @Headers('if-match') ifMatch: string | undefined,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<Plain<QuotaView>> {
+    const { version, ...patch } = body;
+    const { row, created } = await this.admin.set(tenant, patch, change(actor, ifMatch, version));
+    response.status(created ? 201 : 200);
+    return this.answer(response, row);
+  }
+
+  @Delete(':tenantId')
+  @HttpCode(204)
+  @ApiDeletesQuota()
+  async remove(
+    @Param('tenantId') tenant: string,
+    @CurrentActor() actor: string,
+    @Headers('if-match') ifMatch: string | undefined,
+  ): Promise<void> {
+    // The ledger first: a write on its way then bounces and undoes what it stores after the purge.
+    const deleted = await this.admin.delete(tenant, change(actor, ifMatch));
+    await this.store.purge(tenant);
+    if (!deleted) throw noQuota();
+  }
+
+  @Post(':tenantId/reconcile')
+  @HttpCode(200)
+  @ApiReconciles()
+  async reconcile(@Param('tenantId') tenant: string): Promise<Plain<ReconcileView>> {
+    return reconcileView(await this.admin.reconcile(tenant));
+  }
+
+  private async answer(response: Response, row: QuotaRow): Promise<Plain<QuotaView>> {
+    this.adapterHost.httpAdapter.setHeader(response, 'ETag', `"${row.version}"`);
+    return this.view(row);
+  }
+
+  private async view(row: QuotaRow): Promise<Plain<QuotaView>> {
+    return quotaView(row, await this.usageOf(row.tenant));
+  }
+
+  /** Quotas can be read and set while the ledger is away. */
+  private async usageOf(tenant: string): Promise<Usage | null> {
+    try {
+      return await this.tracker.read(tenant);
+    } catch {
+      return null;
+    }
+  }
+}
+
+function noQuota(): ProblemException {
+  return new ProblemException(404, 'not_found', 'The tenant has no quota of its own.');
+}
+
+function parseLimit(limit: unknown): number {
+  const value = typeof limit === 'string' && /^[1-9]\d{0,2}$/.test(limit) ? Number(limit) : 0;
+  if (value >= 1 && value <= MAX_PAGE) return value;
+  throw invalidInput('limit', `a whole number, 1 to ${MAX_PAGE}`);
+}
+
+/** The version a change was made from, by If-Match or by the body. */
+function change(actor: string, ifMatch: string | undefined, version?: number): ChangeOptions {
+  if (ifMatch === undefined) {
+    return { actor, ...(version !== undefined && { expectedVersion: version }) };
+  }
+  const [, digits] = /^"?(\d{1,9})"?$/.exec(ifMatch) ?? [];
+  if (digits === undefined) throw invalidInput('If-Match', 'the ETag of the quota, as "3"');
+  if (version !== undefined && version !== Number(digits)) {
+    throw invalidInput('If-Match', 'the same version as in the body');
+  }
+  return { actor, expectedVersion: Number(digits) };
+}

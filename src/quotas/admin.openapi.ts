@@ -1,0 +1,89 @@
+import { applyDecorators } from '@nestjs/common';
+import {
+  ApiBody,
+  ApiHeader,
+  ApiNoContentResponse,
+  ApiOkResponse,
+  ApiOperation,
+  ApiParam,
+  ApiQuery,
+  ApiResponse,
+  ApiTags,
+} from '@nestjs/swagger';
+import { z } from 'zod';
+import { ApiAdminAuth, ApiProblem } from '../http/openapi';
+import { quotaBody } from './quota.schema';
+import { QuotaPageView, QuotaView, ReconcileView } from './quota.views';
+
+type Decorator = ClassDecorator & MethodDecorator;
+
+export const ApiAdmin = (): Decorator =>
+  applyDecorators(
+    ApiTags('admin'),
+    ApiAdminAuth(),
+    ApiProblem(400),
+    ApiProblem(401),
+    ApiProblem(403),
+    ApiProblem(503),
+  );
+
+const ApiTenantParam = (): Decorator =>
+  applyDecorators(ApiParam({ name: 'tenantId', example: 'starter' }));
+
+const ApiIfMatch = (): Decorator =>
+  applyDecorators(
+    ApiHeader({ name: 'If-Match', required: false, description: 'The ETag as it was read' }),
+    ApiProblem(409),
+  );
+
+export const ApiListsQuotas = (maxPage: number): Decorator =>
+  applyDecorators(
+    ApiOperation({ summary: 'Quotas in the order of their tenant ids' }),
+    ApiQuery({
+      name: 'limit',
+      required: false,
+      schema: { type: 'integer', minimum: 1, maximum: maxPage, default: maxPage },
+    }),
+    ApiQuery({ name: 'after', required: false, description: 'Goes on after this tenant id' }),
+    ApiOkResponse({ type: QuotaPageView }),
+  );
+
+export const ApiReadsQuota = (): Decorator =>
+  applyDecorators(
+    ApiOperation({ summary: 'A quota' }),
+    ApiTenantParam(),
+    ApiOkResponse({ type: QuotaView }),
+    ApiProblem(404),
+  );
+
+export const ApiSetsQuota = (): Decorator =>
+  applyDecorators(
+    ApiOperation({
+      summary: 'Create or change a quota',
+      description: 'Holds on every instance for the next request.',
+    }),
+    ApiTenantParam(),
+    ApiIfMatch(),
+    ApiBody({ schema: z.toJSONSchema(quotaBody, { target: 'openapi-3.0' }) as object }),
+    ApiOkResponse({ type: QuotaView, description: 'Changed' }),
+    ApiResponse({ status: 201, type: QuotaView, description: 'Created' }),
+  );
+
+export const ApiDeletesQuota = (): Decorator =>
+  applyDecorators(
+    ApiOperation({
+      summary: 'Delete a tenant',
+      description: 'Its quota, its usage and all that it has stored. Writes on their way bounce.',
+    }),
+    ApiTenantParam(),
+    ApiIfMatch(),
+    ApiNoContentResponse({ description: 'Deleted' }),
+    ApiProblem(404),
+  );
+
+export const ApiReconciles = (): Decorator =>
+  applyDecorators(
+    ApiOperation({ summary: 'Recompute the usage of a tenant from its entries' }),
+    ApiTenantParam(),
+    ApiOkResponse({ type: ReconcileView }),
+  );

@@ -1,0 +1,34 @@
+import { tenantFromUser, type QuotaModuleOptions } from '@app/quota';
+import type { Redis } from 'ioredis';
+import type { DataSource } from 'typeorm';
+import { PostgresEntryRepository } from '../cache/postgres-entry-repository';
+import type { Settings } from '../config/settings.schema';
+import { TENANT_PATH } from '../tenancy/identity';
+
+/** The library's options as the settings have them. */
+export function quotaOptions(
+  settings: Settings,
+  dataSource: DataSource,
+  redis: Redis | null,
+): QuotaModuleOptions {
+  return {
+    enabled: settings.QUOTA_ENFORCEMENT_ENABLED,
+    logOnly: settings.QUOTA_ENFORCEMENT_LOG_ONLY,
+    rolloutPercent: settings.QUOTA_ROLLOUT_PERCENT,
+    rolloutTenants: [...settings.QUOTA_ROLLOUT_TENANTS],
+    quotaCacheTtlSeconds: settings.QUOTA_CACHE_TTL_SECONDS,
+    maxWriteSizeMb: settings.QUOTA_MAX_WRITE_SIZE_MB,
+    defaultQuotaMb: settings.QUOTA_DEFAULT_QUOTA_MB,
+    unknownTenant: settings.QUOTA_UNKNOWN_TENANT,
+    excludedPaths: [...settings.QUOTA_EXCLUDED_PATHS],
+    reservationTtlSeconds: settings.QUOTA_RESERVATION_TTL_SECONDS,
+    rateLimitHeaders: settings.QUOTA_RATE_LIMIT_HEADERS,
+    // Only what a guard of ours has verified; nothing of the request itself.
+    tenant: tenantFromUser(TENANT_PATH),
+    dataSource,
+    ...(redis !== null && { redis }),
+    ...(settings.CACHE_STORE === 'postgres' && {
+      usageSource: new PostgresEntryRepository(dataSource),
+    }),
+  };
+}

@@ -1,0 +1,8 @@
+import { Module } from '@nestjs/common';
+import { CacheModule } from '../cache/cache.module';
+import { AdminController } from './admin.controller';
+import { QuotaController } from './quota.controller';
+
+/** Quotas over HTTP: a tenant's own, and everybody's for admins. */
+@Module({ imports: [CacheModule], controllers: [QuotaController, AdminController] })
+export class QuotasModule {}
