@@ -26,7 +26,7 @@ module.exports = {
   ],
   moduleFileExtensions: ['ts', 'js', 'mjs', 'cjs', 'json', 'node'],
   moduleNameMapper: {
-    '^@app/quota$': '<rootDir>/libs/quota/src',
+    '^(@app/quota|nestjs-cache-quota)$': '<rootDir>/libs/quota/src',
   },
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/libs/quota/dist/', '<rootDir>/.tmp/'],
   transform: {

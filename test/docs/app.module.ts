@@ -11,7 +11,7 @@ import {
   quotaPostgresOptions,
   quotaRedisOptions,
   tenantFromUser,
-} from '@app/quota';
+} from 'nestjs-cache-quota';
 import { FilesController } from './files.controller';
 import { FileStorage } from './file-storage';
 import { ReportService } from './report.service';

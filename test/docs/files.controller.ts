@@ -7,7 +7,7 @@ import {
   keyFromParam,
   QuotaChecker,
   QuotaContext,
-} from '@app/quota';
+} from 'nestjs-cache-quota';
 import { AuthGuard, type AuthenticatedRequest } from './auth.guard';
 import { FileStorage } from './file-storage';
 

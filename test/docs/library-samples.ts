@@ -13,7 +13,7 @@ import {
   type QuotaOptionsFactory,
   type QuotaModuleOptions,
   type SourceEntry,
-} from '@app/quota';
+} from 'nestjs-cache-quota';
 import { FileStorage } from './file-storage';
 
 declare function writeStream(key: string, body: Readable): Promise<number>;

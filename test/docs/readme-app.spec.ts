@@ -1,6 +1,6 @@
 import type { INestApplication } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
-import { QuotaAdmin, QuotaChecker } from '@app/quota';
+import { QuotaAdmin, QuotaChecker } from 'nestjs-cache-quota';
 import { startPostgres, startRedis, type PostgresServer, type RedisServer } from '../support';
 import type { ReportService } from './report.service';
 

@@ -2,7 +2,7 @@
 // #region report.service
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { QuotaChecker, QuotaDecision, QuotaExceededError } from '@app/quota';
+import { QuotaChecker, QuotaDecision, QuotaExceededError } from 'nestjs-cache-quota';
 import { FileStorage } from './file-storage';
 
 @Injectable()
