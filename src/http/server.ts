@@ -19,6 +19,13 @@ export function hardenServer(server: Server): void {
   server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
     latest.set(request.socket, response);
   });
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    // "100 Continue" when the body is wanted, not before: a refusal then spares the client sending it.
+    request.once('resume', () => {
+      if (!response.headersSent) response.writeContinue();
+    });
+    server.emit('request', request, response);
+  });
   server.removeAllListeners('clientError');
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     refuse(error.code ?? '', socket, latest.get(socket));

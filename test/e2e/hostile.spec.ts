@@ -114,6 +114,25 @@ describe.each(['express', 'fastify'])('input that nobody should send, on %s', (a
       expect(text).toContain('write_too_large');
     });
 
+    it('is asked for when it is wanted, and not when it is refused anyway', async () => {
+      const expecting = async (length: number): Promise<RawConnection> => {
+        const connection = await RawConnection.open(service);
+        await connection.write(put(`Content-Length: ${length}`, 'Expect: 100-continue'));
+        await waitUntil(() => connection.status !== 0);
+        return connection;
+      };
+      const refused = await expecting(500 * MB);
+      expect(refused.status).toBe(413);
+      expect(refused.text).not.toContain('100 Continue');
+      await refused.vanish();
+      const wanted = await expecting(5);
+      expect(wanted.status).toBe(100);
+      await wanted.write('hello');
+      await waitUntil(() => wanted.text.includes('HTTP/1.1 201'));
+      await wanted.vanish();
+      await tenant.delete('key');
+    });
+
     it('stops a chunked body without an end, and the client sees why', async () => {
       const connection = await RawConnection.open(service);
       await connection.write(put('Transfer-Encoding: chunked'));

@@ -56,6 +56,8 @@ export function bodyBytes(request: QuotaRequest): number | undefined {
 export function discardBody(request: QuotaRequest): void {
   const raw = rawRequest(request);
   if (raw.complete || raw.destroyed) return;
+  // Its sender waits for a word to begin, and the refusal is that word.
+  if (raw.headers.expect !== undefined && !raw.readableDidRead) return;
   let left = DISCARD_BYTES;
   const timer = setTimeout(() => raw.socket.destroy(), DISCARD_MS).unref();
   raw.on('data', (chunk: Buffer) => {
