@@ -4,7 +4,7 @@ import { ExpressAdapter, type NestExpressApplication } from '@nestjs/platform-ex
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyReply } from 'fastify';
 import { requestId } from './request-id';
-import { problemDocument, PROBLEM_JSON } from './problem';
+import { malformedUrl, PROBLEM_JSON } from './problem';
 
 /** A path parameter may be all that fits into a request line: the key's own check says more than a 414. */
 const MAX_PARAM_LENGTH = 16_384;
@@ -39,10 +39,11 @@ function fastifyAdapter(): FastifyAdapter {
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     frameworkErrors: (_error: unknown, _request: unknown, reply: FastifyReply) => {
       // The URL alone has failed, before there was a route or a filter.
-      const problem = problemDocument(400, 'invalid_request', 'The URL is malformed.', [
-        { where: 'path', allowed: 'percent-encoded UTF-8' },
-      ]);
-      void reply.code(400).header('Content-Type', PROBLEM_JSON).send(JSON.stringify(problem));
+      const problem = malformedUrl();
+      void reply
+        .code(problem.status)
+        .header('Content-Type', PROBLEM_JSON)
+        .send(JSON.stringify(problem));
     },
   });
 }

@@ -6,8 +6,9 @@ import {
   type ExceptionFilter,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
+import { STATUS_CODES } from 'node:http';
 import { QuotaError, QuotaHttpException, toHttpException, type ProblemDocument } from '@app/quota';
-import { problemDocument, PROBLEM_JSON, ProblemException } from './problem';
+import { malformedUrl, problemDocument, PROBLEM_JSON, ProblemException } from './problem';
 
 interface Answer {
   readonly body: object;
@@ -56,6 +57,7 @@ function forHttpException(error: HttpException): Answer {
   if (typeof body === 'object' && 'details' in body) {
     return { body, status, type: 'application/json', headers: { 'Cache-Control': 'no-store' } };
   }
+  if (isUndecodablePath(error)) return problem(malformedUrl());
   if (status === 415) return problem(malformedType());
   if (status === 404) return problem(problemDocument(404, 'not_found', 'There is no such route.'));
   return problem(problemDocument(status, codeOf(status), error.message));
@@ -63,11 +65,19 @@ function forHttpException(error: HttpException): Answer {
 
 /** Errors that the HTTP framework makes of a broken request carry a status; all others are ours. */
 function forForeignError(error: unknown): ProblemDocument {
+  if (isUndecodablePath(error)) return malformedUrl();
   const { statusCode: status } = (error ?? {}) as { statusCode?: unknown };
   if (error instanceof Error && typeof status === 'number' && status >= 400 && status < 500) {
-    return problemDocument(status, codeOf(status), error.message);
+    // Their own words are of their insides.
+    const reason = STATUS_CODES[status] ?? 'Bad Request';
+    return problemDocument(status, codeOf(status), `The request cannot be served: ${reason}.`);
   }
   return problemDocument(500, 'internal_error', 'Something went wrong on our side.');
+}
+
+/** How Express says that a path parameter is not percent-encoded UTF-8. */
+function isUndecodablePath(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('Failed to decode param');
 }
 
 /** Fastify looks at the type before we do, and would have us say that it is not supported. */

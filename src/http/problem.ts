@@ -26,6 +26,13 @@ export function problemDocument(
   return { type: 'about:blank', title, status, detail, error, ...(errors && { errors }) };
 }
 
+/** 400 for a path that is not percent-encoded UTF-8; each framework finds that in its own way. */
+export function malformedUrl(): ProblemDocument {
+  return problemDocument(400, 'invalid_request', 'The URL is malformed.', [
+    { where: 'path', allowed: 'percent-encoded UTF-8' },
+  ]);
+}
+
 /** What the service throws where a request cannot be served. */
 export class ProblemException extends HttpException {
   readonly problem: ProblemDocument;

@@ -215,7 +215,10 @@ describe.each(['express', 'fastify'])('input that nobody should send, on %s', (a
       const answer = await tenant.request('PUT', `/cache/${key}`, { body: 'x' });
       expect(answer.status).toBe(status);
       expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/);
-      await answer.text();
+      const problem: unknown = await answer.json();
+      if (status === 404) return;
+      const where = expect.stringMatching(/^(path|key)$/);
+      expect(problem).toMatchObject({ errors: [{ where, allowed: expect.any(String) }] });
     });
 
     it.each(['x'.repeat(512), '€'.repeat(170), '/', '__proto__', 'a\0b', 'a b+c', '\u{1f600}'])(

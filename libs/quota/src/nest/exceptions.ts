@@ -7,6 +7,7 @@ import {
   QuotaUnavailableError,
   type QuotaError,
 } from '../core/errors';
+import { TENANT_ID_ALLOWED } from '../core/tenant';
 import type { QuotaNumbers, RefusedVerdict } from '../core/verdict';
 import { BodyTooLargeError } from './body-reader';
 
@@ -80,6 +81,9 @@ export function toHttpException(error: QuotaError): QuotaHttpException {
       status,
       detail: error.message,
       error: error.code,
+      ...(error instanceof InvalidTenantError && {
+        errors: [{ where: 'tenant', allowed: TENANT_ID_ALLOWED }],
+      }),
       ...(error instanceof InvalidWriteError && {
         errors: [{ where: error.input.where, allowed: error.input.allowed }],
       }),
