@@ -73,7 +73,7 @@ export function discardBody(request: QuotaRequest): void {
 async function bufferOf(request: QuotaRequest, maxBytes: number): Promise<Buffer> {
   const parsed = request.rawBody ?? request.body;
   if (Buffer.isBuffer(parsed)) return parsed;
-  if (!isUnread(request)) throw alreadyParsed();
+  if (!isUnread(request)) throw unknownSize();
   const body = await collect(request, maxBytes);
   request.body = body;
   return body;
@@ -158,14 +158,15 @@ function declaredLength(request: QuotaRequest): number {
     return 0;
   const length = Number(headers['content-length']);
   if (headers['content-encoding'] === undefined && Number.isSafeInteger(length)) return length;
-  throw alreadyParsed();
+  throw unknownSize();
 }
 
-function alreadyParsed(): InvalidWriteError {
+function unknownSize(): InvalidWriteError {
   return new InvalidWriteError(
     { where: 'body', allowed: 'a body whose bytes are known' },
-    'A body parser has consumed the body and its size in bytes is not known any more. Create the ' +
-      'application with { rawBody: true }, or give the route a size resolver of its own.',
+    'The size of the body in bytes is not known: a parser has consumed it, or it is multipart and ' +
+      'came without a Content-Length. Create the application with { rawBody: true }, or give the ' +
+      'route a size resolver of its own.',
   );
 }
 
