@@ -154,8 +154,8 @@ export class StoreController {
   }
 
   @Post('guarded-later')
-  @EnforceCacheQuota({ size: fixedSize(100) })
   @UseGuards(LaterRefusal)
+  @EnforceCacheQuota({ size: fixedSize(100) })
   guardedLater() {
     return { ok: true };
   }
