@@ -1,4 +1,10 @@
-import { QuotaDecision, type QuotaObserver, type QuotaRollout } from '@app/quota';
+import {
+  QuotaDecision,
+  type DriftCauses,
+  type QuotaChecker,
+  type QuotaObserver,
+  type QuotaRollout,
+} from '@app/quota';
 import type { Redis } from 'ioredis';
 import type { Counter, Gauge, Histogram } from 'prom-client';
 import type { DataSource } from 'typeorm';
@@ -9,10 +15,18 @@ export type Gauges = Readonly<Record<GaugeName, Gauge>>;
 
 /** What the gauges are read from when Prometheus asks. */
 export interface GaugeSources {
+  readonly checker: QuotaChecker;
   readonly rollout: QuotaRollout;
   readonly dataSource: DataSource;
   readonly redis: Redis | null;
 }
+
+const CAUSES: Readonly<Record<keyof DriftCauses, string>> = {
+  missingBytes: 'missing',
+  extraBytes: 'extra',
+  wrongSizeBytes: 'wrong_size',
+  recountBytes: 'recount',
+};
 
 const MODES = ['off', 'shadow', 'enforce'] as const;
 const CLOSED = 0;
@@ -43,12 +57,23 @@ export function countEvents(
   observer.on('error', ({ operation, error }) => {
     counters.quota_errors_total.inc({ operation, error });
   });
-  observer.on('reconciled', ({ driftBytes }) => gauges.quota_usage_drift_bytes.set(driftBytes));
+  observer.on('swept', ({ expiredReservations }) => {
+    counters.quota_reservations_expired_total.inc(expiredReservations);
+  });
+  const drift = (bytes: number, causes: DriftCauses): void => {
+    gauges.quota_usage_drift_bytes.set(bytes);
+    for (const [name, cause] of Object.entries(CAUSES)) {
+      gauges.quota_usage_drift_bytes.set({ cause }, causes[name as keyof DriftCauses]);
+    }
+  };
+  drift(0, { missingBytes: 0, extraBytes: 0, wrongSizeBytes: 0, recountBytes: 0 });
+  observer.on('reconciled', ({ driftBytes, causes }) => drift(driftBytes, causes));
 }
 
 /** Sets the gauges to how things stand at this moment. Never throws: what can't be read keeps its value. */
 export async function readGauges(gauges: Gauges, sources: GaugeSources): Promise<void> {
-  const { rollout, dataSource, redis } = sources;
+  const { checker, rollout, dataSource, redis } = sources;
+  gauges.quota_reserved_bytes.set(checker.reservedBytes);
   const { enabled, logOnly, percent } = rollout.current;
   const inForce = !enabled ? 'off' : logOnly || percent === 0 ? 'shadow' : 'enforce';
   for (const mode of MODES) gauges.quota_enforcement_mode.set({ mode }, mode === inForce ? 1 : 0);

@@ -17,7 +17,14 @@ export {
   type QuotaErrorCode,
 } from './core/errors';
 export { lateRefusal } from './core/judgement';
-export { QuotaObserver, type CacheTier, type CheckEvent, type QuotaEvents } from './core/observer';
+export { LocalLease, UpkeepLease, type HeldLease } from './core/lease';
+export {
+  QuotaObserver,
+  type CacheTier,
+  type CheckEvent,
+  type DriftCauses,
+  type QuotaEvents,
+} from './core/observer';
 export { limitsOf, type QuotaLimits, type QuotaMode, type TenantQuota } from './core/quota';
 export { QuotaAdmin } from './core/quota-admin';
 export { QuotaCacheService, type QuotaCacheOptions } from './core/quota-cache.service';
@@ -30,7 +37,7 @@ export {
   type QuotaPage,
   type QuotaPatch,
 } from './core/quota-store';
-export { Reconciler, type ReconcileReport } from './core/reconciler';
+export { Reconciler, type ReconcilerOptions, type ReconcileReport } from './core/reconciler';
 export {
   Reservation,
   type CommitDetails,
@@ -59,8 +66,10 @@ export {
   type SourceEntry,
   type StoredValue,
   type SweepReply,
+  type TenantPage,
   type Usage,
 } from './core/usage-tracker';
+export { UsageUpkeep, type UsageUpkeepOptions } from './core/usage-upkeep';
 export type {
   AdmittedVerdict,
   QuotaForecast,

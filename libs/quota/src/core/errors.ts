@@ -93,15 +93,19 @@ export class QuotaUnavailableError extends QuotaError {
       /** Whether the operation took effect; `unknown` may be sent again with the same id. */
       applied?: 'no' | 'unknown';
       retryAfterSeconds?: number;
+      /** This instance is shutting down; another one may answer. */
+      closing?: boolean;
     },
   ) {
     super(`The quota store could not finish "${operation}".`, options);
     this.applied = options?.applied ?? 'unknown';
     this.retryAfterSeconds = options?.retryAfterSeconds ?? 1;
+    this.closing = options?.closing ?? false;
   }
 
   readonly applied: 'no' | 'unknown';
   readonly retryAfterSeconds: number;
+  readonly closing: boolean;
 }
 
 /** A refused write, for callers below HTTP that prefer an error to a verdict. HTTP 429 or 413. */

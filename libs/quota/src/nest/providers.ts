@@ -2,9 +2,11 @@ import type { Provider } from '@nestjs/common';
 import { MemoryQuotaStore } from '../adapters/memory/memory-quota-store';
 import { MemoryUsageTracker } from '../adapters/memory/memory-usage-tracker';
 import { PostgresQuotaStore } from '../adapters/postgres/postgres-quota-store';
+import { RedisLease } from '../adapters/redis/redis-lease';
 import { RedisQuotaCache } from '../adapters/redis/redis-quota-cache';
 import type { DefectListener } from '../adapters/redis/ledger-scripts';
 import { RedisUsageTracker } from '../adapters/redis/redis-usage-tracker';
+import { LocalLease, UpkeepLease } from '../core/lease';
 import { QuotaObserver } from '../core/observer';
 import { QuotaAdmin } from '../core/quota-admin';
 import { QuotaCacheService } from '../core/quota-cache.service';
@@ -12,6 +14,7 @@ import { QuotaChecker } from '../core/quota-checker';
 import { QuotaStore } from '../core/quota-store';
 import { Reconciler } from '../core/reconciler';
 import { UsageTracker } from '../core/usage-tracker';
+import { UsageUpkeep } from '../core/usage-upkeep';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
 import { QuotaExceptionFilter } from './quota-exception.filter';
 import { QuotaHealthIndicator } from './quota.health';
@@ -89,10 +92,40 @@ export const quotaProviders: Provider[] = [
       ),
   },
   {
+    provide: UpkeepLease,
+    inject: [QUOTA_OPTIONS],
+    useFactory: ({ redis, redisPrefix: prefix }: ResolvedQuotaOptions): UpkeepLease =>
+      redis === undefined ? new LocalLease() : new RedisLease(redis, { prefix }),
+  },
+  {
     provide: Reconciler,
-    inject: [QUOTA_OPTIONS, UsageTracker, QuotaObserver],
-    useFactory: (options: ResolvedQuotaOptions, tracker: UsageTracker, observer: QuotaObserver) =>
-      new Reconciler(tracker, options.usageSource ?? null, observer),
+    inject: [QUOTA_OPTIONS, UsageTracker, QuotaObserver, UpkeepLease],
+    useFactory: (
+      options: ResolvedQuotaOptions,
+      tracker: UsageTracker,
+      observer: QuotaObserver,
+      lease: UpkeepLease,
+    ) => new Reconciler(tracker, options.usageSource ?? null, observer, { lease }),
+  },
+  {
+    provide: UsageUpkeep,
+    inject: [QUOTA_OPTIONS, UsageTracker, QuotaStore, Reconciler, UpkeepLease, QuotaObserver],
+    useFactory: (
+      options: ResolvedQuotaOptions,
+      tracker: UsageTracker,
+      store: QuotaStore,
+      reconciler: Reconciler,
+      lease: UpkeepLease,
+      observer: QuotaObserver,
+    ) =>
+      new UsageUpkeep(
+        { tracker, store, reconciler, lease, observer },
+        {
+          sweepMs: options.sweepSeconds * 1_000,
+          usageSyncMs: options.usageSyncSeconds * 1_000,
+          reconcileMs: options.reconcileSeconds * 1_000,
+        },
+      ),
   },
   {
     provide: QuotaAdmin,
@@ -122,6 +155,7 @@ export const quotaExports = [
   QuotaCacheService,
   QuotaChecker,
   Reconciler,
+  UsageUpkeep,
   QuotaAdmin,
   QuotaGuard,
   QuotaInterceptor,

@@ -4,6 +4,7 @@ import { TenantCacheQuota } from '../tenant-cache-quota.entity';
 import { CreateTenantCacheQuotas1767225600001 } from './1767225600001-create-tenant-cache-quotas';
 import { CreateQuotaChanges1767225600002 } from './1767225600002-create-quota-changes';
 import { CreateTenantCacheMetrics1767225600003 } from './1767225600003-create-tenant-cache-metrics';
+import { AddUsageReadAt1767225600010 } from './1767225600010-add-usage-read-at';
 
 /** The library's entities, for the `entities` of a DataSource. */
 export const quotaEntities = [TenantCacheQuota, QuotaChange, TenantCacheMetric];
@@ -13,4 +14,5 @@ export const quotaMigrations = [
   CreateTenantCacheQuotas1767225600001,
   CreateQuotaChanges1767225600002,
   CreateTenantCacheMetrics1767225600003,
+  AddUsageReadAt1767225600010,
 ];
