@@ -116,7 +116,7 @@ export const MUTANTS = [
     `${MEMORY}/tenant-ledger.ts`,
     'if (entry && entry.dueAt <= now) this.delete(entry.key);',
     'if (entry && entry.dueAt < now) this.delete(entry.key);',
-    ON_MEMORY,
+    [`${MEMORY}/memory-usage-tracker.spec.ts`],
   ),
 
   // The ledger in Redis
@@ -272,7 +272,7 @@ export const MUTANTS = [
     'core: raising the percentage moves tenants about',
     `${CORE}/rollout.ts`,
     "return rolloutBucket(quota.tenant) < rollout.percent ? 'enforce' : 'shadow';",
-    "return (rolloutBucket(quota.tenant) + rollout.percent) % 100 < rollout.percent ? 'enforce' : 'shadow';",
+    "return (rolloutBucket(quota.tenant) * (1 + rollout.percent)) % 100 < rollout.percent ? 'enforce' : 'shadow';",
     [`${CORE}/rollout.spec.ts`],
   ),
   plant(
@@ -304,11 +304,18 @@ export const MUTANTS = [
     ON_QUOTA_CACHE,
   ),
   plant(
-    'core: a reconciliation overrules a write on its way',
+    'memory: a correction overrules a write on its way',
+    `${MEMORY}/upkeep.ts`,
+    'if (ledger.pendingOf(key)) return false;',
+    '',
+    ON_MEMORY,
+  ),
+  plant(
+    'core: a reconciliation finds only what the ledger knows',
     `${CORE}/reconciler.ts`,
-    'const idle = views.filter((view) => !view.pending);',
-    'const idle = views;',
-    [`${CORE}/reconciler.spec.ts`, ...ON_MEMORY],
+    'views.filter((view) => view.entry === null)',
+    '[]',
+    [`${CORE}/reconciler.spec.ts`],
   ),
 
   // At the HTTP edge

@@ -1,5 +1,6 @@
 import type { INestApplication } from '@nestjs/common';
-import { connect } from 'node:net';
+import { connect, type Server } from 'node:net';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { QuotaAdmin, QuotaChecker, QuotaModule, UsageTracker } from '@app/quota';
 import { waitUntil } from '../../support';
@@ -45,6 +46,11 @@ describe.each<Adapter>(['express', 'fastify'])('a guarded route on %s', (adapter
 
   function json(value: unknown): RequestInit {
     return { headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) };
+  }
+
+  function connections(): Promise<number> {
+    const server = app.getHttpServer() as Server;
+    return promisify(server.getConnections.bind(server))();
   }
 
   async function usage(): Promise<{ committed: number; reserved: number }> {
@@ -220,7 +226,11 @@ describe.each<Adapter>(['express', 'fastify'])('a guarded route on %s', (adapter
       `POST /slow/a HTTP/1.1\r\nHost: x\r\nX-Tenant-ID: ${tenant}\r\nContent-Length: 0\r\n\r\n`,
     );
     await entered;
+    const before = await connections();
     socket.destroy();
+    // The server has seen it go, and still the handler may store.
+    await waitUntil(async () => (await connections()) < before);
+    await new Promise(setImmediate);
     expect(await usage()).toEqual({ committed: 0, reserved: 100 });
     release();
     await waitUntil(async () => (await usage()).committed === 100);

@@ -51,6 +51,21 @@ class Desk {
 }
 
 describe('MemoryUsageTracker: time', () => {
+  it('ends an entry at its expiry, not a millisecond later', async () => {
+    const desk = new Desk();
+    await desk.put('t', 'k', 10, 100);
+    await desk.put('t', 'l', 10, 100);
+    desk.now += 99;
+    expect(await desk.tracker.remove({ tenant: 't', id: 'a', key: 'k' })).toMatchObject({
+      removed: true,
+    });
+    desk.now += 1;
+    expect(await desk.tracker.remove({ tenant: 't', id: 'b', key: 'l' })).toMatchObject({
+      removed: false,
+      freedBytes: 0,
+    });
+  });
+
   it('takes no notice of a clock that goes back', async () => {
     const desk = new Desk();
     await desk.put('t', 'k', 10, 1_000);
