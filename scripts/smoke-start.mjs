@@ -63,6 +63,8 @@ async function check(base, app, ended) {
   await response.text();
   expect('status of PUT /cache/hello', response.status, 201);
   expect('X-Cache-Quota-Status', response.headers.get('x-cache-quota-status'), 'ok');
+  const line = output.includes(`curl -i -X PUT 'http://localhost:${port}/cache/`);
+  expect('a line to copy printed at start', line, true);
   app.kill('SIGTERM');
   const exit = await Promise.race([ended, sleep(EXIT_MS, 'still running', { ref: false })]);
   expect('exit after SIGTERM', exit, 0);
