@@ -265,6 +265,15 @@ export function describeDecisions(stage: Stage): void {
       expect(await s.isPending('b')).toBe(false);
     });
 
+    it('does not take a stamp that comes with an id it knows', async () => {
+      const s = stage.scene();
+      await s.put('a', 10, { stamp: 5 });
+      const id = 'sent-twice';
+      await s.reserve('b', 10, { stamp: 5, id });
+      expect((await s.reserve('b', 10, { stamp: 9, id })).outcome).toBe('reserved');
+      expect((await s.reserve('c', 10, { stamp: 6 })).outcome).toBe('reserved');
+    });
+
     it('takes the same stamp and every newer one', async () => {
       const s = stage.scene();
       await s.put('a', 10, { stamp: 5 });

@@ -14,7 +14,6 @@ local hold_ms = whole_arg(9, 'holdMs')
 if now + hold_ms > MAX then bad_argument('holdMs') end
 
 if stamp < S.cv then return reply(CODE.STALE, digits(S.cv)) end
-if S.g then S.cv = stamp end
 
 -- Sent before: the present state, the decision as recorded, nothing held twice.
 local record = S.g and find_record(id)
@@ -28,6 +27,7 @@ if record then
   return reply(CODE.RESERVED, digits(used_after), digits(late and ALLOW or record.decision), S.g)
 end
 
+if S.g then S.cv = stamp end
 reap(BEFORE_DECIDING)
 meter_all()
 local decision, used_after, grows, again = judge(key, bytes, nil, quota, hard)

@@ -14,7 +14,6 @@ if not meta or #meta > 1024 or not body then bad_argument('value') end
 if now + (ttl or 0) > MAX then bad_argument('ttlMs') end
 
 if stamp < S.cv then return reply(CODE.STALE, digits(S.cv)) end
-if S.g then S.cv = stamp end
 local k = open_key(key)
 local record = S.g and find_record(id)
 if record then
