@@ -80,6 +80,12 @@ export class ReservationConflictError extends QuotaError {
 }
 
 /**
+ * What was heard of a store when an operation failed: it `answered` and would or could not do this one
+ * thing; it was `silent`, or said that it can serve nobody; its connection was `lost`.
+ */
+export type StoreContact = 'answered' | 'silent' | 'lost';
+
+/**
  * Redis, PostgreSQL or both did not answer in time, or said they could not. Our trouble, never the
  * tenant's: HTTP 503 with Retry-After.
  */
@@ -93,15 +99,19 @@ export class QuotaUnavailableError extends QuotaError {
       /** Whether the operation took effect; `unknown` may be sent again with the same id. */
       applied?: 'no' | 'unknown';
       retryAfterSeconds?: number;
+      /** `silent` unless set; a store that answered is not taken for one that is away. */
+      contact?: StoreContact;
     },
   ) {
     super(`The quota store could not finish "${operation}".`, options);
     this.applied = options?.applied ?? 'unknown';
     this.retryAfterSeconds = options?.retryAfterSeconds ?? 1;
+    this.contact = options?.contact ?? 'silent';
   }
 
   readonly applied: 'no' | 'unknown';
   readonly retryAfterSeconds: number;
+  readonly contact: StoreContact;
 }
 
 /** A refused write, for callers below HTTP that prefer an error to a verdict. HTTP 429 or 413. */

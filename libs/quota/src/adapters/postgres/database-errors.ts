@@ -1,4 +1,4 @@
-import { QuotaError, QuotaUnavailableError } from '../../core/errors';
+import { QuotaError, QuotaUnavailableError, type StoreContact } from '../../core/errors';
 
 /**
  * True when the server itself said that the statement failed, on a connection that goes on: nothing
@@ -10,6 +10,27 @@ export function isRefusal(error: unknown): boolean {
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !/^(08|57P|58|XX)/.test(code);
 }
 
+/** Classes and codes of a server that serves nobody: no connection (08, 57P), none left (53300). */
+const SERVES_NOBODY = /^(08...|57P..|53300)$/;
+const SOCKET_LOST = /^(ECONN(REFUSED|RESET|ABORTED)|EPIPE|ENOTFOUND|EAI_AGAIN|E(HOST|NET)UNREACH)$/;
+const CONNECTION_LOST = /^Connection terminated|^Client (was closed|has encountered)/;
+const NO_ANSWER = /timeout/i;
+
+/**
+ * What an error of the driver says of the server. Whatever is not of the connection is an answer: a
+ * row that breaks the rules or a lock that is held is one tenant's trouble.
+ */
+export function contactOf(error: unknown): StoreContact {
+  if (!(error instanceof Error)) return 'silent';
+  const { code } = error as { code?: unknown };
+  if (typeof code === 'string' && SOCKET_LOST.test(code)) return 'lost';
+  if (typeof code === 'string' && SERVES_NOBODY.test(code)) return 'lost';
+  if (code === 'ETIMEDOUT') return 'silent';
+  if (isRefusal(error)) return 'answered';
+  if (CONNECTION_LOST.test(error.message)) return NO_ANSWER.test(error.message) ? 'silent' : 'lost';
+  return NO_ANSWER.test(error.message) ? 'silent' : 'answered';
+}
+
 /** Lets the library's own errors through and turns whatever a driver throws into "unavailable". */
 export function unavailable(
   operation: string,
@@ -17,5 +38,6 @@ export function unavailable(
   applied: 'no' | 'unknown' = 'no',
 ): QuotaError {
   if (error instanceof QuotaError) return error;
-  return new QuotaUnavailableError(operation, { cause: error, applied });
+  const contact = contactOf(error);
+  return new QuotaUnavailableError(operation, { cause: error, applied, contact });
 }

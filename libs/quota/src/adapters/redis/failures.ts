@@ -31,16 +31,39 @@ const REFUSED = new Set([
 ]);
 const MOVING = new Set(['MOVED', 'ASK', 'TRYAGAIN']);
 
+/** Codes of a server that can serve nobody for now, whatever it is asked. */
+const SERVES_NOBODY = new Set([
+  'LOADING',
+  'BUSY',
+  'CLUSTERDOWN',
+  'MASTERDOWN',
+  'NOAUTH',
+  'WRONGPASS',
+]);
+
+/**
+ * True when Redis has answered, and the error is of this one command: its tenant's data, its slot, or
+ * writes alone (OOM, READONLY, MISCONF), beside which releases and reads may go on.
+ */
+export function isOfThisCommand(error: unknown): boolean {
+  if (!(error instanceof Error) || error.name !== 'ReplyError') return false;
+  return !SERVES_NOBODY.has(codeOf(error));
+}
+
 /** Sorts an error of ioredis by what it says of the command's effect. */
 export function classify(error: unknown): Failure {
   if (!(error instanceof Error)) return 'unknown';
   if (error.name !== 'ReplyError') {
     return error.message.startsWith("Stream isn't writeable") ? 'unsent' : 'unknown';
   }
-  const code = error.message.split(' ', 1)[0] ?? '';
+  const code = codeOf(error);
   if (REFUSED.has(code)) return 'refused';
   if (MOVING.has(code)) return 'moving';
   return code === 'QUOTAARG' ? 'argument' : 'broken';
+}
+
+function codeOf(error: Error): string {
+  return error.message.split(' ', 1)[0] ?? '';
 }
 
 export function isNoScript(error: unknown): boolean {

@@ -35,7 +35,7 @@ export class LedgerUpkeep {
       if (reply.flag()) restarts += 1;
     }
     const cause = new Error('The entries counted never came to be those that are there.');
-    throw new QuotaUnavailableError('recount', { applied: 'no', cause });
+    throw new QuotaUnavailableError('recount', { applied: 'no', cause, contact: 'answered' });
   }
 
   async entries(

@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis';
 import { InvalidWriteError, QuotaUnavailableError } from '../../core';
-import { classify } from './failures';
+import { classify, isOfThisCommand } from './failures';
 
 /** Any client of ioredis, given by the user. Recommended options: {@link quotaRedisOptions}. */
 export type RedisClient = Redis | Cluster;
@@ -65,7 +65,7 @@ export class RedisCalls {
       const expire = (): void => {
         attempt.over = true;
         this.dropWhenSilent();
-        reject(unavailable(attempt, new Error('No answer came before the deadline.')));
+        reject(this.unavailable(attempt, new Error('No answer came before the deadline.')));
       };
       // After a stall of this process its timers run before its sockets are read, in which the
       // answer may lie: they get one look.
@@ -104,7 +104,7 @@ export class RedisCalls {
         if (failure === 'broken') attempt.applied = 'unknown';
         const again = failure === 'moving' || (failure === 'unknown' && !maybeApplied);
         maybeApplied ||= failure === 'unknown';
-        if (!again || attempt.over) throw unavailable(attempt, error);
+        if (!again || attempt.over) throw this.unavailable(attempt, error);
         if (failure === 'moving') await pause(MOVING_PAUSE_MS);
         else await this.connected(attempt);
       }
@@ -128,12 +128,16 @@ export class RedisCalls {
     while (this.client.status !== 'ready' && this.client.status !== 'end' && !attempt.over) {
       await pause(RECONNECT_POLL_MS);
     }
-    if (attempt.over) throw unavailable(attempt, new Error('The connection was lost.'));
+    if (attempt.over) throw this.unavailable(attempt, new Error('The connection was lost.'));
   }
-}
 
-function unavailable(attempt: Attempt, cause: unknown): QuotaUnavailableError {
-  return new QuotaUnavailableError(attempt.operation, { applied: attempt.applied, cause });
+  private unavailable(attempt: Attempt, cause: unknown): QuotaUnavailableError {
+    const { operation, applied } = attempt;
+    // A Cluster is ready as long as one of its nodes is: then only a part of it is away.
+    const silent = this.client.status === 'ready' ? 'silent' : 'lost';
+    const contact = isOfThisCommand(cause) ? 'answered' : silent;
+    return new QuotaUnavailableError(operation, { applied, cause, contact });
+  }
 }
 
 function argumentError(error: unknown): InvalidWriteError {

@@ -1,7 +1,8 @@
 import type { RedisOptions } from 'ioredis';
 
 const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 2_000;
+/** Short, so that a client is back well within a second of its server; see core/breaker.ts. */
+const LONGEST_PAUSE_MS = 600;
 
 /**
  * What a client should be told, as options of `new Redis(url, quotaRedisOptions)`. With ioredis'

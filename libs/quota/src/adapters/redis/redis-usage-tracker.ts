@@ -164,8 +164,8 @@ export class RedisUsageTracker extends ValueTracker {
     if (typeof found !== 'number') return found;
     // A large one, or one that took its place since, comes by the way for such.
     const large = await this.fetchValue(tenant, key, MAX_BYTES, found);
-    if (typeof large === 'number') throw new QuotaUnavailableError('value-get', { applied: 'no' });
-    return large;
+    if (typeof large !== 'number') return large;
+    throw new QuotaUnavailableError('value-get', { applied: 'no', contact: 'answered' });
   }
 
   /** A value of at most `inline` bytes; of a larger one, its size. */

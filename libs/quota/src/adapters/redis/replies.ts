@@ -121,6 +121,7 @@ export class Reply {
 
   private malformed(what: string): QuotaUnavailableError {
     const cause = new Error(`Redis' reply has an unexpected ${what} at ${String(this.position)}.`);
-    return new QuotaUnavailableError(this.operation, { applied: 'unknown', cause });
+    const contact = 'answered';
+    return new QuotaUnavailableError(this.operation, { applied: 'unknown', cause, contact });
   }
 }

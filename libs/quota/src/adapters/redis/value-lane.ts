@@ -52,7 +52,8 @@ export class ValueLane {
       const timer = setTimeout(() => {
         this.waiting.splice(this.waiting.indexOf(waiter), 1);
         const cause = new Error('Too many large values are on their way to Redis.');
-        reject(new QuotaUnavailableError(operation, { applied: 'no', cause }));
+        const contact = 'answered'; // It was not asked.
+        reject(new QuotaUnavailableError(operation, { applied: 'no', cause, contact }));
       }, MAX_WAIT_MS);
       const waiter = {
         bytes,
