@@ -1,3 +1,4 @@
+import type { StoreState } from './breaker';
 import type { QuotaDecision } from './decision';
 import type { QuotaMode } from './quota';
 
@@ -14,6 +15,9 @@ export interface CheckEvent {
   readonly source: string;
 }
 
+/** What may be away. */
+export type StoreName = 'redis' | 'postgres';
+
 export type CacheTier = 'memory' | 'redis' | 'postgres';
 
 /** What the core tells of itself. Metrics and logs listen; nothing of the core depends on them. */
@@ -21,7 +25,15 @@ export interface QuotaEvents {
   check: CheckEvent;
   cache: { readonly tier: CacheTier; readonly hit: boolean };
   /** Something of ours failed; the caller got a 503 or a degraded answer. */
-  error: { readonly operation: string; readonly error: string; readonly tenant?: string };
+  error: {
+    readonly operation: string;
+    readonly error: string;
+    readonly tenant?: string;
+    /** What lay behind it, without secrets. */
+    readonly cause?: string;
+  };
+  /** A breaker changed: `open` and `half-open`, the store is not asked; `closed`, it is. */
+  store: { readonly store: StoreName; readonly state: StoreState; readonly cause?: string };
   changed: { readonly tenant: string; readonly stamp: number; readonly actor: string };
   reconciled: { readonly tenant: string; readonly driftBytes: number; readonly usedBytes: number };
 }
@@ -34,6 +46,7 @@ export class QuotaObserver {
     check: [],
     cache: [],
     error: [],
+    store: [],
     changed: [],
     reconciled: [],
   };

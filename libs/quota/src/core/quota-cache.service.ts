@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { mbToBytes } from './bytes';
+import { errorEvent } from './error-event';
 import { QuotaUnavailableError, UnknownTenantError } from './errors';
 import type { QuotaObserver } from './observer';
 import type { TenantQuota } from './quota';
@@ -207,7 +208,6 @@ export class QuotaCacheService {
   }
 
   private failed(operation: string, tenant: string, error: unknown): void {
-    const name = error instanceof Error ? error.name : 'Error';
-    this.observer.emit('error', { operation, error: name, tenant });
+    this.observer.emit('error', errorEvent(operation, error, tenant));
   }
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { errorEvent } from './error-event';
 import { QuotaExceededError, QuotaUnavailableError } from './errors';
 import { judge, lateRefusal, standingOf, type Decided } from './judgement';
 import type { QuotaObserver } from './observer';
@@ -186,7 +187,7 @@ export class QuotaChecker {
       if (reply?.outcome !== 'stale') return { quota, mode, reply };
       quota = await this.quotas.getQuotaSince(write.tenant, reply.stamp);
     }
-    throw new QuotaUnavailableError('config', { applied: 'no' });
+    throw new QuotaUnavailableError('config', { applied: 'no', contact: 'answered' });
   }
 
   /**
@@ -252,12 +253,7 @@ export class QuotaChecker {
       await reservation.release();
     } catch (error) {
       // The deadline gives the bytes back; the caller's own error matters more than ours.
-      const name = error instanceof Error ? error.name : 'Error';
-      this.observer.emit('error', {
-        operation: 'release',
-        error: name,
-        tenant: reservation.tenant,
-      });
+      this.observer.emit('error', errorEvent('release', error, reservation.tenant));
     }
   }
 }

@@ -1,16 +1,24 @@
 import { Catch, Injectable, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { QuotaError } from '../core/errors';
+import { errorEvent } from '../core/error-event';
+import { QuotaError, QuotaUnavailableError } from '../core/errors';
+import { QuotaObserver } from '../core/observer';
 import { QuotaHttpException, toHttpException } from './exceptions';
 
 /** Answers the library's errors as problem documents (RFC 9457). Comes with `@EnforceCacheQuota()`. */
 @Injectable()
 @Catch(QuotaHttpException, QuotaError)
 export class QuotaExceptionFilter implements ExceptionFilter<QuotaHttpException | QuotaError> {
-  constructor(private readonly adapterHost: HttpAdapterHost) {}
+  constructor(
+    private readonly adapterHost: HttpAdapterHost,
+    private readonly observer: QuotaObserver,
+  ) {}
 
   catch(error: QuotaHttpException | QuotaError, host: ArgumentsHost): void {
     if (host.getType() !== 'http') throw error;
+    if (error instanceof QuotaUnavailableError) {
+      this.observer.emit('error', errorEvent(error.operation, error));
+    }
     const exception = error instanceof QuotaError ? toHttpException(error) : error;
     const { httpAdapter } = this.adapterHost;
     const response: unknown = host.switchToHttp().getResponse();

@@ -1,5 +1,6 @@
 import { Inject, Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import { HttpAdapterHost, Reflector } from '@nestjs/core';
+import { errorEvent } from '../core/error-event';
 import { BYTES_PER_MB } from '../core/bytes';
 import { decide, QuotaDecision } from '../core/decision';
 import { QuotaError, type QuotaErrorCode } from '../core/errors';
@@ -114,8 +115,7 @@ export class QuotaGuard implements CanActivate {
     rawResponse(context.switchToHttp().getResponse()).once('close', () => {
       if (quota.handling || reservation.state !== 'open') return;
       reservation.release().catch((error: unknown) => {
-        const name = error instanceof Error ? error.name : 'Error';
-        this.observer.emit('error', { operation: 'release', error: name, tenant: quota.tenant });
+        this.observer.emit('error', errorEvent('release', error, quota.tenant));
       });
     });
   }

@@ -7,6 +7,7 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost, Reflector } from '@nestjs/core';
 import { from, lastValueFrom, type Observable } from 'rxjs';
+import { errorEvent } from '../core/error-event';
 import { QuotaError } from '../core/errors';
 import { QuotaObserver } from '../core/observer';
 import { lateRefusal } from '../core/judgement';
@@ -80,8 +81,7 @@ export class QuotaInterceptor implements NestInterceptor {
       else await this.commit(context, quota, storedBytes);
     } catch (error) {
       // The handler's own error is the answer; the deadline gives the bytes back.
-      const name = error instanceof Error ? error.name : 'Error';
-      this.observer.emit('error', { operation: 'settle', error: name, tenant: quota.tenant });
+      this.observer.emit('error', errorEvent('settle', error, quota.tenant));
     }
   }
 
