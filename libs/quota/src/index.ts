@@ -1,7 +1,9 @@
 // The only door of the library.
 
 export { BYTES_PER_MB, MAX_BYTES, bytesToMb, formatMb, mbToBytes } from './core/bytes';
+export type { StoreState } from './core/breaker';
 export { QuotaDecision } from './core/decision';
+export { errorEvent } from './core/error-event';
 export {
   InvalidOptionsError,
   InvalidTenantError,
@@ -15,9 +17,16 @@ export {
   WriteBouncedError,
   type InvalidInput,
   type QuotaErrorCode,
+  type StoreContact,
 } from './core/errors';
 export { lateRefusal } from './core/judgement';
-export { QuotaObserver, type CacheTier, type CheckEvent, type QuotaEvents } from './core/observer';
+export {
+  QuotaObserver,
+  type CacheTier,
+  type CheckEvent,
+  type QuotaEvents,
+  type StoreName,
+} from './core/observer';
 export { limitsOf, type QuotaLimits, type QuotaMode, type TenantQuota } from './core/quota';
 export { QuotaAdmin } from './core/quota-admin';
 export { QuotaCacheService, type QuotaCacheOptions } from './core/quota-cache.service';
@@ -38,6 +47,7 @@ export {
   type ReservationState,
 } from './core/reservation';
 export { resolveMode, rolloutBucket, type Rollout } from './core/rollout';
+export { StoreBreakers } from './core/store-breakers';
 export { TENANT_ID_PATTERN, parseTenantId } from './core/tenant';
 export {
   UsageSource,

@@ -1,16 +1,11 @@
 import type { Provider } from '@nestjs/common';
-import { MemoryQuotaStore } from '../adapters/memory/memory-quota-store';
-import { MemoryUsageTracker } from '../adapters/memory/memory-usage-tracker';
-import { PostgresQuotaStore } from '../adapters/postgres/postgres-quota-store';
-import { RedisQuotaCache } from '../adapters/redis/redis-quota-cache';
-import type { DefectListener } from '../adapters/redis/ledger-scripts';
-import { RedisUsageTracker } from '../adapters/redis/redis-usage-tracker';
 import { QuotaObserver } from '../core/observer';
 import { QuotaAdmin } from '../core/quota-admin';
 import { QuotaCacheService } from '../core/quota-cache.service';
 import { QuotaChecker } from '../core/quota-checker';
 import { QuotaStore } from '../core/quota-store';
 import { Reconciler } from '../core/reconciler';
+import { StoreBreakers } from '../core/store-breakers';
 import { UsageTracker } from '../core/usage-tracker';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
 import { QuotaExceptionFilter } from './quota-exception.filter';
@@ -19,8 +14,11 @@ import { QuotaLifecycle } from './quota.lifecycle';
 import { QuotaGuard } from './quota.guard';
 import { QuotaInterceptor } from './quota.interceptor';
 import { QuotaRollout } from './quota-rollout';
+import { buildStores, type QuotaStores } from './stores';
 
-/** The composition root: the only place that names concrete adapters. */
+const STORES = Symbol('QuotaStores');
+
+/** With stores.ts the composition root: the only place that names concrete adapters. */
 export const quotaProviders: Provider[] = [
   QuotaObserver,
   {
@@ -29,35 +27,32 @@ export const quotaProviders: Provider[] = [
     useFactory: (options: ResolvedQuotaOptions) => new QuotaRollout(options),
   },
   {
-    provide: UsageTracker,
+    provide: STORES,
     inject: [QUOTA_OPTIONS, QuotaObserver],
-    useFactory: (
-      { tracker, redis, redisPrefix: prefix }: ResolvedQuotaOptions,
-      observer: QuotaObserver,
-    ): UsageTracker => {
-      if (tracker !== undefined) return tracker;
-      if (redis === undefined) return new MemoryUsageTracker();
-      const onDefect: DefectListener = (operation, tenant) =>
-        observer.emit('error', { operation, error: 'below_zero', tenant });
-      return new RedisUsageTracker(redis, { prefix, onDefect });
-    },
+    useFactory: buildStores,
+  },
+  {
+    provide: UsageTracker,
+    inject: [STORES],
+    useFactory: ({ tracker }: QuotaStores) => tracker,
   },
   {
     provide: QuotaStore,
-    inject: [QUOTA_OPTIONS],
-    useFactory: ({ store, dataSource }: ResolvedQuotaOptions): QuotaStore =>
-      store ??
-      (dataSource === undefined ? new MemoryQuotaStore() : new PostgresQuotaStore(dataSource)),
+    inject: [STORES],
+    useFactory: ({ quotas }: QuotaStores) => quotas,
+  },
+  {
+    provide: StoreBreakers,
+    inject: [STORES],
+    useFactory: ({ breakers }: QuotaStores) => breakers,
   },
   {
     provide: QuotaCacheService,
-    inject: [QUOTA_OPTIONS, QuotaStore, QuotaObserver],
-    useFactory: (options: ResolvedQuotaOptions, store: QuotaStore, observer: QuotaObserver) =>
+    inject: [QUOTA_OPTIONS, STORES, QuotaObserver],
+    useFactory: (options: ResolvedQuotaOptions, stores: QuotaStores, observer: QuotaObserver) =>
       new QuotaCacheService(
-        store,
-        options.redis === undefined
-          ? null
-          : new RedisQuotaCache(options.redis, { prefix: options.redisPrefix }),
+        stores.quotas,
+        stores.shared,
         {
           ttlMs: options.quotaCacheTtlSeconds * 1_000,
           maxTenants: options.quotaCacheMaxTenants,
@@ -119,6 +114,7 @@ export const quotaExports = [
   QuotaRollout,
   UsageTracker,
   QuotaStore,
+  StoreBreakers,
   QuotaCacheService,
   QuotaChecker,
   Reconciler,

@@ -1,11 +1,21 @@
 import { Injectable } from '@nestjs/common';
+import type { StoreState } from '../core/breaker';
+import type { StoreName } from '../core/observer';
 import { QuotaStore } from '../core/quota-store';
+import { StoreBreakers } from '../core/store-breakers';
 import { UsageTracker } from '../core/usage-tracker';
 
 /** A result as @nestjs/terminus takes it; the package itself is not needed. */
 export type QuotaHealthResult = Record<
   string,
-  { status: 'up' | 'down'; store: string; usage: 'up' | 'down'; quotas: 'up' | 'down' }
+  {
+    status: 'up' | 'down';
+    store: string;
+    usage: 'up' | 'down';
+    quotas: 'up' | 'down';
+    /** State of the breaker before each server; empty where everything is in this process. */
+    breakers: Partial<Record<StoreName, StoreState>>;
+  }
 >;
 
 /** A name no tenant can have taken by accident; reading it leaves no trace in either store. */
@@ -17,6 +27,7 @@ export class QuotaHealthIndicator {
   constructor(
     private readonly tracker: UsageTracker,
     private readonly store: QuotaStore,
+    private readonly breakers: StoreBreakers,
   ) {}
 
   /** Never throws: what fails is reported as down. */
@@ -26,7 +37,8 @@ export class QuotaHealthIndicator {
       upOrDown(this.store.load(PROBE)),
     ]);
     const status = usage === 'up' && quotas === 'up' ? 'up' : 'down';
-    return { [name]: { status, store: this.tracker.store, usage, quotas } };
+    const breakers = this.breakers.states();
+    return { [name]: { status, store: this.tracker.store, usage, quotas, breakers } };
   }
 }
 

@@ -1,0 +1,92 @@
+import type { Breaker } from './breaker';
+import { QuotaUnavailableError } from './errors';
+import type { TenantQuota } from './quota';
+import { SharedQuotaCache, type QuotaRow } from './quota-source';
+import { QuotaStore, type ChangeOptions, type QuotaPage, type QuotaPatch } from './quota-store';
+
+const LOAD_DEADLINE_MS = 400;
+const TICK_MS = 50;
+
+/** Quotas behind a breaker. A load, which requests wait for, has a deadline of its own too. */
+export class GuardedQuotaStore extends QuotaStore {
+  constructor(
+    private readonly inner: QuotaStore,
+    private readonly breaker: Breaker,
+    private readonly loadDeadlineMs: number = LOAD_DEADLINE_MS,
+  ) {
+    super();
+  }
+
+  load(tenant: string): Promise<{ row: QuotaRow | null; stamp: number }> {
+    return this.breaker.run('config', () =>
+      inTime('config', this.loadDeadlineMs, this.inner.load(tenant)),
+    );
+  }
+
+  list(query: { after?: string; limit: number }): Promise<QuotaPage> {
+    return this.breaker.run('config', () => this.inner.list(query));
+  }
+
+  change(
+    tenant: string,
+    patch: QuotaPatch,
+    options: ChangeOptions,
+  ): Promise<{ row: QuotaRow; created: boolean; stamp: number }> {
+    return this.breaker.run('quota_change', () => this.inner.change(tenant, patch, options));
+  }
+
+  delete(tenant: string, options: ChangeOptions): Promise<{ stamp: number } | null> {
+    return this.breaker.run('quota_change', () => this.inner.delete(tenant, options));
+  }
+}
+
+/** Shared copies behind a breaker: while their store is away they are skipped at once. */
+export class GuardedQuotaCache extends SharedQuotaCache {
+  constructor(
+    private readonly inner: SharedQuotaCache,
+    private readonly breaker: Breaker,
+  ) {
+    super();
+  }
+
+  get(tenant: string): Promise<TenantQuota | null> {
+    return this.breaker.run('config-get', () => this.inner.get(tenant));
+  }
+
+  put(quota: TenantQuota, ttlMs: number): Promise<void> {
+    return this.breaker.run('config-put', () => this.inner.put(quota, ttlMs));
+  }
+
+  announce(quota: TenantQuota, ttlMs: number): Promise<void> {
+    return this.breaker.run('config-announce', () => this.inner.announce(quota, ttlMs));
+  }
+
+  /** Not behind the breaker: it has a connection of its own, and comes back by itself. */
+  subscribe(listener: (tenant: string, stamp: number) => void): Promise<() => Promise<void>> {
+    return this.inner.subscribe(listener);
+  }
+}
+
+/**
+ * Gives up on a read after `ms`. They are counted in short ticks, so that a stall of this process,
+ * in which an embedded database may have been at work, costs one tick, however long it was.
+ */
+export function inTime<T>(operation: string, ms: number, work: Promise<T>): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    let left = ms;
+    let timer: NodeJS.Timeout | undefined;
+    const tick = (): void => {
+      if (left > 0) {
+        timer = setTimeout(tick, Math.min(left, TICK_MS));
+        left -= TICK_MS;
+        return;
+      }
+      const cause = new Error(`No answer came within ${String(ms)} ms`);
+      reject(new QuotaUnavailableError(operation, { applied: 'no', cause }));
+    };
+    tick();
+    work.then(resolve, reject).finally(() => {
+      clearTimeout(timer);
+    });
+  });
+}

@@ -1,0 +1,80 @@
+import { MemoryQuotaStore } from '../adapters/memory/memory-quota-store';
+import { MemoryUsageTracker } from '../adapters/memory/memory-usage-tracker';
+import { PostgresQuotaStore } from '../adapters/postgres/postgres-quota-store';
+import type { DefectListener } from '../adapters/redis/ledger-scripts';
+import { RedisQuotaCache } from '../adapters/redis/redis-quota-cache';
+import { RedisUsageTracker } from '../adapters/redis/redis-usage-tracker';
+import { GuardedQuotaCache, GuardedQuotaStore } from '../core/guarded-source';
+import { guardTracker } from '../core/guarded-tracker';
+import type { QuotaObserver } from '../core/observer';
+import type { SharedQuotaCache } from '../core/quota-source';
+import type { QuotaStore } from '../core/quota-store';
+import { StoreBreakers } from '../core/store-breakers';
+import type { UsageTracker } from '../core/usage-tracker';
+import type { ResolvedQuotaOptions } from './options';
+
+/** What the module keeps its numbers in, chosen by its options. */
+export interface QuotaStores {
+  readonly tracker: UsageTracker;
+  readonly quotas: QuotaStore;
+  readonly shared: SharedQuotaCache | null;
+  readonly breakers: StoreBreakers;
+}
+
+/** A name no tenant can have taken by accident; reading it leaves no trace in either store. */
+const PROBE = 'quota-breaker-probe';
+
+/** Slots of a cluster that probes go to in turn. */
+const PROBED_SLOTS = 64;
+
+/**
+ * Failures in a row before a Cluster counts as away. With one of three masters gone every third call
+ * fails, three in a row are soon there, and the other two would be given up with it.
+ */
+const CLUSTER_FAILURES = 10;
+
+/** Chooses the adapters, and puts servers behind breakers. Trackers and stores of the user's are left as they are. */
+export function buildStores(options: ResolvedQuotaOptions, observer: QuotaObserver): QuotaStores {
+  const breakers = new StoreBreakers(observer);
+  const redis = redisStores(options, observer, breakers);
+  return {
+    tracker: options.tracker ?? redis?.tracker ?? new MemoryUsageTracker(),
+    quotas: options.store ?? postgresStore(options, breakers) ?? new MemoryQuotaStore(),
+    shared: redis?.shared ?? null,
+    breakers,
+  };
+}
+
+function redisStores(
+  { redis, redisPrefix: prefix }: ResolvedQuotaOptions,
+  observer: QuotaObserver,
+  breakers: StoreBreakers,
+): { tracker: UsageTracker; shared: SharedQuotaCache } | undefined {
+  if (redis === undefined) return undefined;
+  const onDefect: DefectListener = (operation, tenant) =>
+    observer.emit('error', { operation, error: 'below_zero', tenant });
+  const tracker = new RedisUsageTracker(redis, { prefix, onDefect });
+  let probes = 0;
+  const breaker = breakers.add('redis', {
+    probe: () => tracker.read(`${PROBE}-${String(probes++ % PROBED_SLOTS)}`),
+    ...(redis.isCluster && { failures: CLUSTER_FAILURES }),
+    signs: (look) => {
+      redis.on('ready', look);
+      return () => redis.off('ready', look);
+    },
+  });
+  return {
+    tracker: guardTracker(tracker, breaker),
+    shared: new GuardedQuotaCache(new RedisQuotaCache(redis, { prefix }), breaker),
+  };
+}
+
+function postgresStore(
+  { dataSource, store }: ResolvedQuotaOptions,
+  breakers: StoreBreakers,
+): QuotaStore | undefined {
+  if (dataSource === undefined || store !== undefined) return undefined;
+  const quotas = new PostgresQuotaStore(dataSource);
+  const breaker = breakers.add('postgres', { probe: () => quotas.load(PROBE) });
+  return new GuardedQuotaStore(quotas, breaker);
+}
