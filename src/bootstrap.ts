@@ -1,5 +1,6 @@
 import type { DynamicModule, INestApplication, Type } from '@nestjs/common';
 import { HttpAdapterHost, NestFactory } from '@nestjs/core';
+import { QuotaObserver } from '@app/quota';
 import type { Server } from 'node:http';
 import { AppModule } from './app.module';
 import type { Settings } from './config/settings.schema';
@@ -25,7 +26,7 @@ export async function createApp(
   const app = await NestFactory.create<INestApplication<Server>>(module, adapter, options);
   app.useLogger(app.get(FrameworkQuiet));
   configureAdapter(app, settings.HTTP_ADAPTER);
-  app.useGlobalFilters(new ProblemFilter(app.get(HttpAdapterHost)));
+  app.useGlobalFilters(new ProblemFilter(app.get(HttpAdapterHost), app.get(QuotaObserver)));
   serveOpenApi(app);
   hardenServer(app.getHttpServer());
   return app;

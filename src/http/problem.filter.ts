@@ -7,7 +7,15 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { STATUS_CODES } from 'node:http';
-import { QuotaError, QuotaHttpException, toHttpException, type ProblemDocument } from '@app/quota';
+import {
+  errorEvent,
+  QuotaError,
+  QuotaHttpException,
+  QuotaUnavailableError,
+  toHttpException,
+  type ProblemDocument,
+  type QuotaObserver,
+} from '@app/quota';
 import { malformedUrl, problemDocument, PROBLEM_JSON, ProblemException } from './problem';
 
 interface Answer {
@@ -25,13 +33,19 @@ interface Answer {
 export class ProblemFilter implements ExceptionFilter {
   private readonly logger = new Logger('Http');
 
-  constructor(private readonly adapterHost: HttpAdapterHost) {}
+  constructor(
+    private readonly adapterHost: HttpAdapterHost,
+    private readonly observer: QuotaObserver,
+  ) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     const { httpAdapter } = this.adapterHost;
     const response: unknown = host.switchToHttp().getResponse();
     const answer = answerFor(error);
     if (answer.status === 500) this.logger.error(error);
+    if (error instanceof QuotaUnavailableError) {
+      this.observer.emit('error', errorEvent(error.operation, error));
+    }
     if (httpAdapter.isHeadersSent(response)) return;
     for (const [name, value] of Object.entries(answer.headers)) {
       httpAdapter.setHeader(response, name, value);

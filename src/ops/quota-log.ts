@@ -1,10 +1,23 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
-import { QuotaDecision, QuotaObserver, type CheckEvent } from '@app/quota';
+import {
+  QuotaDecision,
+  QuotaObserver,
+  type CheckEvent,
+  type QuotaEvents,
+  type StoreName,
+} from '@app/quota';
 import { PinoLogger } from 'nestjs-pino';
+
+/** An error is logged once in so many ms, and at most so many different ones are. */
+const REPEAT_MS = 1_000;
+const MAX_KINDS = 20;
 
 /** Writes what the quota tells of itself as log events with fixed names and fields. */
 @Injectable()
 export class QuotaLog implements OnModuleInit {
+  private readonly down = new Set<StoreName>();
+  private lastErrors = { since: -Infinity, kinds: new Set<string>() };
+
   constructor(
     private readonly observer: QuotaObserver,
     private readonly logger: PinoLogger,
@@ -21,9 +34,8 @@ export class QuotaLog implements OnModuleInit {
     observer.on('reconciled', ({ tenant, driftBytes, usedBytes }) => {
       logger.info({ tenantId: tenant, driftBytes, usedBytes }, 'quota_reconciled');
     });
-    observer.on('error', ({ operation, error, tenant }) => {
-      logger.warn({ tenantId: tenant, operation, error }, 'quota_error');
-    });
+    observer.on('error', (event) => this.error(event));
+    observer.on('store', (event) => this.store(event));
   }
 
   private check(event: CheckEvent): void {
@@ -34,5 +46,26 @@ export class QuotaLog implements OnModuleInit {
     if (decision === QuotaDecision.WARN) this.logger.info(fields, 'quota_warning');
     if (decision !== QuotaDecision.REJECT) return;
     this.logger.warn(fields, mode === 'shadow' ? 'quota_shadow_rejection' : 'quota_exceeded');
+  }
+
+  /** While a store is away every request fails alike: one line a second tells as much as a thousand. */
+  private error({ operation, error, tenant, cause }: QuotaEvents['error']): void {
+    const kind = `${operation} ${error} ${cause ?? ''}`;
+    const now = performance.now();
+    if (now - this.lastErrors.since > REPEAT_MS) this.lastErrors = { since: now, kinds: new Set() };
+    const { kinds } = this.lastErrors;
+    if (kinds.has(kind) || kinds.size >= MAX_KINDS) return;
+    kinds.add(kind);
+    this.logger.warn({ tenantId: tenant, operation, error, cause }, 'quota_error');
+  }
+
+  /** Once an outage each; the probes in between change nothing for anybody. */
+  private store({ store, state, cause }: QuotaEvents['store']): void {
+    if (state === 'closed') {
+      if (this.down.delete(store)) this.logger.info({ store }, 'quota_store_up');
+    } else if (!this.down.has(store)) {
+      this.down.add(store);
+      this.logger.warn({ store, cause }, 'quota_store_down');
+    }
   }
 }

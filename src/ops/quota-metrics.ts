@@ -1,4 +1,10 @@
-import { QuotaDecision, type QuotaObserver, type QuotaRollout } from '@app/quota';
+import {
+  QuotaDecision,
+  type QuotaObserver,
+  type QuotaRollout,
+  type StoreBreakers,
+  type StoreName,
+} from '@app/quota';
 import type { Redis } from 'ioredis';
 import type { Counter, Gauge, Histogram } from 'prom-client';
 import type { DataSource } from 'typeorm';
@@ -10,13 +16,13 @@ export type Gauges = Readonly<Record<GaugeName, Gauge>>;
 /** What the gauges are read from when Prometheus asks. */
 export interface GaugeSources {
   readonly rollout: QuotaRollout;
+  readonly breakers: StoreBreakers;
   readonly dataSource: DataSource;
   readonly redis: Redis | null;
 }
 
 const MODES = ['off', 'shadow', 'enforce'] as const;
-const CLOSED = 0;
-const OPEN = 2;
+const STATES = { closed: 0, 'half-open': 1, open: 2 } as const;
 const QUERY_MS = 1_000;
 
 /** Uses the partial index on tenants over their quota. */
@@ -43,24 +49,30 @@ export function countEvents(
   observer.on('error', ({ operation, error }) => {
     counters.quota_errors_total.inc({ operation, error });
   });
+  observer.on('store', ({ store, state }) => {
+    gauges.quota_store_state.set({ store }, STATES[state]);
+  });
   observer.on('reconciled', ({ driftBytes }) => gauges.quota_usage_drift_bytes.set(driftBytes));
 }
 
 /** Sets the gauges to how things stand at this moment. Never throws: what can't be read keeps its value. */
 export async function readGauges(gauges: Gauges, sources: GaugeSources): Promise<void> {
-  const { rollout, dataSource, redis } = sources;
+  const { rollout, breakers, dataSource, redis } = sources;
   const { enabled, logOnly, percent } = rollout.current;
   const inForce = !enabled ? 'off' : logOnly || percent === 0 ? 'shadow' : 'enforce';
   for (const mode of MODES) gauges.quota_enforcement_mode.set({ mode }, mode === inForce ? 1 : 0);
-  if (redis !== null) {
-    gauges.quota_store_state.set({ store: 'redis' }, redis.status === 'ready' ? CLOSED : OPEN);
-  }
+  if (redis !== null) setState('redis', redis.status === 'ready');
   try {
-    const tenants = await withDeadline(countOverQuota(dataSource));
-    gauges.quota_tenants_over_quota.set(tenants);
-    gauges.quota_store_state.set({ store: 'postgres' }, CLOSED);
+    gauges.quota_tenants_over_quota.set(await withDeadline(countOverQuota(dataSource)));
+    setState('postgres', true);
   } catch {
-    gauges.quota_store_state.set({ store: 'postgres' }, OPEN);
+    setState('postgres', false);
+  }
+
+  /** A breaker that nobody has called says nothing of a store that has just been lost. */
+  function setState(store: StoreName, reached: boolean): void {
+    const state = breakers.states()[store] ?? 'closed';
+    gauges.quota_store_state.set({ store }, reached ? STATES[state] : STATES.open);
   }
 }
 
