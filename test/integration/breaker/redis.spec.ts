@@ -90,8 +90,14 @@ it.each([1_000, 3_000])(
       observer: module.get(QuotaObserver),
       store: 'redis',
       call: (n) => write(tracker, n),
-      begin: () => Promise.resolve(server.pause()),
-      end: () => Promise.resolve(server.resume()),
+      begin: () => {
+        server.pause();
+        return Promise.resolve();
+      },
+      end: () => {
+        server.resume();
+        return Promise.resolve();
+      },
       lastsMs,
     });
     expect(figures.openAfterMs).toBeGreaterThanOrEqual(DEADLINE_MS - 50);

@@ -123,7 +123,7 @@ describe('QuotaModule', () => {
     expect(module.get<unknown>(QUOTA_OPTIONS)).toMatchObject({ enabled: true });
     const health = module.get(QuotaHealthIndicator);
     expect(await health.isHealthy()).toEqual({
-      quota: { status: 'up', store: 'memory', usage: 'up', quotas: 'up' },
+      quota: { status: 'up', store: 'memory', usage: 'up', quotas: 'up', breakers: {} },
     });
     jest.spyOn(tracker, 'read').mockRejectedValue(new Error('away'));
     expect(await health.isHealthy('q')).toMatchObject({ q: { status: 'down', usage: 'down' } });
