@@ -1,5 +1,11 @@
 import fc from 'fast-check';
-import { Breaker, type BreakerClock, type BreakerOptions, type StoreState } from './breaker';
+import {
+  Breaker,
+  type BreakerClock,
+  type BreakerOptions,
+  type BreakerSigns,
+  type StoreState,
+} from './breaker';
 import {
   InvalidWriteError,
   QuotaConflictError,
@@ -256,11 +262,28 @@ describe('an open breaker', () => {
   });
 });
 
+describe('a sign that the connection is lost', () => {
+  it('opens at once, before any call has failed, and only once', async () => {
+    let lose!: (cause: unknown) => void;
+    const { clock, breaker, changes, call } = setUp({
+      signs: ({ lost }) => ((lose = lost), () => undefined),
+    });
+    lose(new Error('closed'));
+    lose(new Error('closed'));
+    expect(await call()).toMatchObject({ cause: { cause: { message: 'closed' } } });
+    await clock.pass(50);
+    expect(changes).toEqual(['open', 'half-open', 'closed']);
+    breaker.stop();
+    lose(new Error('closed'));
+    expect(breaker.state).toBe('closed');
+  });
+});
+
 describe('a sign that the store is back', () => {
   it('brings the next probe forward, once', async () => {
     let look!: () => void;
     const { store, call, clock, breaker } = setUp({
-      signs: (callback) => ((look = callback), () => undefined),
+      signs: ({ back }) => ((look = back), () => undefined),
     });
     look();
     store.mode = 'lost';
@@ -279,7 +302,7 @@ describe('a sign that the store is back', () => {
   it('during a probe that fails makes the next one follow soon', async () => {
     let look!: () => void;
     const { store, call, clock, breaker } = setUp({
-      signs: (callback) => ((look = callback), () => undefined),
+      signs: ({ back }) => ((look = back), () => undefined),
     });
     store.mode = 'lost';
     await call();
@@ -300,7 +323,7 @@ describe('a sign that the store is back', () => {
     const looks: (() => void)[] = [];
     const bySign: number[] = [];
     const alone: number[] = [];
-    const open = async (at: number[], signs?: (look: () => void) => () => void): Promise<void> => {
+    const open = async (at: number[], signs?: BreakerOptions['signs']): Promise<void> => {
       clock.random = Math.random;
       const probe = (): Promise<void> => {
         at.push(clock.now);
@@ -311,7 +334,7 @@ describe('a sign that the store is back', () => {
     };
     for (let i = 0; i < 20; i += 1) {
       await open(alone);
-      await open(bySign, (look) => (looks.push(look), () => undefined));
+      await open(bySign, ({ back }) => (looks.push(back), () => undefined));
     }
     await clock.pass(3_000);
     [alone, bySign].forEach((list) => list.splice(0));
@@ -331,7 +354,8 @@ type Step =
   | { readonly kind: 'call' }
   | { readonly kind: 'pass'; readonly ms: number }
   | { readonly kind: 'answer' }
-  | { readonly kind: 'sign' };
+  | { readonly kind: 'back' }
+  | { readonly kind: 'lost' };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({
@@ -341,7 +365,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.constant({ kind: 'call' as const }),
   fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 0, max: 1_500 }) }),
   fc.constant({ kind: 'answer' as const }),
-  fc.constant({ kind: 'sign' as const }),
+  fc.constant({ kind: 'back' as const }),
+  fc.constant({ kind: 'lost' as const }),
 );
 
 it('never has two probes at once, is never open beyond the longest pause, and always settles', async () => {
@@ -353,7 +378,7 @@ it('never has two probes at once, is never open beyond the longest pause, and al
         const clock = new FakeClock();
         clock.random = () => Number(chances.next().value);
         const store = new FakeStore();
-        let look!: () => void;
+        let signs!: BreakerSigns;
         let looking = 0;
         let openSince: number | undefined;
         const breaker = new Breaker({
@@ -364,7 +389,7 @@ it('never has two probes at once, is never open beyond the longest pause, and al
             expect(looking).toBe(1);
             return store.probe();
           },
-          signs: (callback) => ((look = callback), () => undefined),
+          signs: (given) => ((signs = given), () => undefined),
           onChange: (state) => {
             if (state !== 'half-open') looking = 0;
             if (openSince !== undefined) expect(clock.now - openSince).toBeLessThanOrEqual(800);
@@ -376,7 +401,8 @@ it('never has two probes at once, is never open beyond the longest pause, and al
           const before = store.hanging.length;
           if (each.kind === 'mode') store.mode = each.mode;
           else if (each.kind === 'pass') await clock.pass(each.ms);
-          else if (each.kind === 'sign') look();
+          else if (each.kind === 'back') signs.back();
+          else if (each.kind === 'lost') signs.lost(new Error('closed'));
           else if (each.kind === 'answer') store.hanging.shift()?.resolve();
           else {
             const state = breaker.state;

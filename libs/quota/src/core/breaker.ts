@@ -10,6 +10,14 @@ export interface BreakerClock {
   random(): number;
 }
 
+/** Word from elsewhere, such as a client's connection. */
+export interface BreakerSigns {
+  /** The connection is lost. Calls under way may be waiting for it to come back, and say so late. */
+  readonly lost: (cause: unknown) => void;
+  /** The store may be back: worth a probe. */
+  readonly back: () => void;
+}
+
 export interface BreakerOptions {
   /** Name of what stands behind it, for errors: `redis`, `postgres`. */
   readonly store: string;
@@ -23,8 +31,8 @@ export interface BreakerOptions {
   readonly longestPauseMs?: number;
   /** Ms after which a probe counts as failed; 500 unless set, above the deadline of a call. */
   readonly probeDeadlineMs?: number;
-  /** Subscribes to signs that the store may be back; returns what ends that. */
-  readonly signs?: (look: () => void) => () => void;
+  /** Subscribes to what is known of the store without asking it; returns what ends that. */
+  readonly signs?: (signs: BreakerSigns) => () => void;
   readonly onChange?: (state: StoreState, cause: unknown) => void;
   readonly clock?: BreakerClock;
 }
@@ -72,8 +80,13 @@ export class Breaker {
 
   constructor(private readonly options: BreakerOptions) {
     this.clock = options.clock ?? systemClock;
-    this.endSigns = options.signs?.(() => {
-      this.sign();
+    this.endSigns = options.signs?.({
+      lost: (cause) => {
+        if (this.current.name === 'closed') this.failed(this.current, 'lost', cause);
+      },
+      back: () => {
+        this.maybeBack();
+      },
     });
   }
 
@@ -184,8 +197,8 @@ export class Breaker {
     this.open(state.outage);
   }
 
-  private sign(): void {
-    if (this.current.name === 'closed' || this.current.outage.sign) return;
+  private maybeBack(): void {
+    if (this.stopped || this.current.name === 'closed' || this.current.outage.sign) return;
     const { name, outage, cancel } = this.current;
     outage.sign = true;
     // A probe on its way may have set out too early: then the next one follows soon.

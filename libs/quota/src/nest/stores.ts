@@ -1,9 +1,11 @@
+import type { Cluster, Redis } from 'ioredis';
 import { MemoryQuotaStore } from '../adapters/memory/memory-quota-store';
 import { MemoryUsageTracker } from '../adapters/memory/memory-usage-tracker';
 import { PostgresQuotaStore } from '../adapters/postgres/postgres-quota-store';
 import type { DefectListener } from '../adapters/redis/ledger-scripts';
 import { RedisQuotaCache } from '../adapters/redis/redis-quota-cache';
 import { RedisUsageTracker } from '../adapters/redis/redis-usage-tracker';
+import type { BreakerSigns } from '../core/breaker';
 import { GuardedQuotaCache, GuardedQuotaStore } from '../core/guarded-source';
 import { guardTracker } from '../core/guarded-tracker';
 import type { QuotaObserver } from '../core/observer';
@@ -58,14 +60,23 @@ function redisStores(
   const breaker = breakers.add('redis', {
     probe: () => tracker.read(`${PROBE}-${String(probes++ % PROBED_SLOTS)}`),
     ...(redis.isCluster && { failures: CLUSTER_FAILURES }),
-    signs: (look) => {
-      redis.on('ready', look);
-      return () => redis.off('ready', look);
-    },
+    signs: (signs) => signsOf(redis, signs),
   });
   return {
     tracker: guardTracker(tracker, breaker),
     shared: new GuardedQuotaCache(new RedisQuotaCache(redis, { prefix }), breaker),
+  };
+}
+
+/** The client knows before the calls under way do, which wait for a new connection until their deadline. */
+function signsOf(redis: Redis | Cluster, { lost, back }: BreakerSigns): () => void {
+  const onClose = (): void => {
+    // Closed by whoever owns it: nothing to come back.
+    if (redis.status !== 'end') lost(new Error('The connection was closed'));
+  };
+  redis.on('close', onClose).on('ready', back);
+  return () => {
+    redis.off('close', onClose).off('ready', back);
   };
 }
 
