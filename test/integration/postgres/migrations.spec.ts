@@ -10,7 +10,16 @@ import { createDataSource } from '../../../src/database/data-source';
 import { startPostgres, type PostgresServer } from '../../support';
 import { DATABASES, type TestDatabase } from './databases';
 
-const TABLES = ['cache_entries', 'quota_changes', 'tenant_cache_metrics', 'tenant_cache_quotas'];
+const TABLES = [
+  'cache_entries',
+  'quota_changes',
+  'quota_ledger',
+  'quota_ledger_entries',
+  'quota_ledger_holds',
+  'quota_ledger_versions',
+  'tenant_cache_metrics',
+  'tenant_cache_quotas',
+];
 
 /** Takes back so many migrations, the latest first. */
 async function undo(dataSource: DataSource, count: number): Promise<void> {
@@ -41,6 +50,8 @@ describe.each(DATABASES)('The migrations on %s', (_name, open) => {
 
   it('go down without a trace, and up again', async () => {
     await undo(dataSource, dataSource.migrations.length);
+    const functions = `SELECT proname FROM pg_proc WHERE proname LIKE 'quota%'`;
+    expect(await dataSource.query(functions)).toEqual([]);
     expect(await tables()).toEqual(['migrations', 'typeorm_metadata']);
     expect(await dataSource.query('SELECT * FROM typeorm_metadata')).toEqual([]);
     expect(await dataSource.query('SELECT * FROM migrations')).toEqual([]);

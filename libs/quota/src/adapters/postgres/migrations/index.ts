@@ -4,6 +4,7 @@ import { TenantCacheQuota } from '../tenant-cache-quota.entity';
 import { CreateTenantCacheQuotas1767225600001 } from './1767225600001-create-tenant-cache-quotas';
 import { CreateQuotaChanges1767225600002 } from './1767225600002-create-quota-changes';
 import { CreateTenantCacheMetrics1767225600003 } from './1767225600003-create-tenant-cache-metrics';
+import { CreateQuotaLedger1767225600004 } from './1767225600004-create-quota-ledger';
 
 /** The library's entities, for the `entities` of a DataSource. */
 export const quotaEntities = [TenantCacheQuota, QuotaChange, TenantCacheMetric];
@@ -13,4 +14,5 @@ export const quotaMigrations = [
   CreateTenantCacheQuotas1767225600001,
   CreateQuotaChanges1767225600002,
   CreateTenantCacheMetrics1767225600003,
+  CreateQuotaLedger1767225600004,
 ];

@@ -1,0 +1,133 @@
+import { held, ledgerFunction } from './fragments';
+
+/** Σ hold(key) over some keys, as docs/ledger.md defines it. */
+const HOLDS_OF = ledgerFunction(
+  'quota_ledger_holds_of',
+  'p_tenant text, p_keys bytea[]',
+  'bigint',
+  '',
+  `
+    RETURN (
+      SELECT coalesce(sum(${held('t.largest', 'e.bytes')}), 0) FROM (
+        SELECT k.key, (
+          SELECT o.bytes FROM quota_ledger_holds o
+          WHERE o.tenant_id = p_tenant AND o.key = k.key AND o.state = 'open'
+          ORDER BY o.bytes DESC LIMIT 1) AS largest
+        FROM unnest(p_keys) AS k (key)
+      ) t
+      LEFT JOIN quota_ledger_entries e ON e.tenant_id = p_tenant AND e.key = t.key);`,
+);
+
+/**
+ * At most p_max expired entries and as many lapsed reservations go, but not the reservation p_own,
+ * which the caller settles itself. The caller has the tenant's row and writes the sums.
+ */
+const REAP = ledgerFunction(
+  'quota_ledger_reap',
+  `s quota_ledger, p_now bigint, p_max bigint, p_own text,
+    OUT committed bigint, OUT reserved bigint, OUT unkeyed_reserved bigint, OUT due_at bigint,
+    OUT expired integer, OUT lapsed integer, OUT more boolean`,
+  'record',
+  `
+    freed bigint; taken_over bigint; unkeyed_freed bigint; next_own bigint;
+    ids text[]; keys bytea[];`,
+  `
+    WITH gone AS (
+      DELETE FROM quota_ledger_entries e USING (
+        SELECT d.key FROM quota_ledger_entries d
+        WHERE d.tenant_id = s.tenant_id AND d.expires_at IS NOT NULL AND d.expires_at <= p_now
+        ORDER BY d.expires_at LIMIT p_max
+      ) due
+      WHERE e.tenant_id = s.tenant_id AND e.key = due.key
+      RETURNING e.key, e.bytes
+    )
+    SELECT count(*), coalesce(sum(g.bytes), 0), coalesce(sum(least(g.bytes, coalesce((
+        SELECT o.bytes FROM quota_ledger_holds o
+        WHERE o.tenant_id = s.tenant_id AND o.key = g.key AND o.state = 'open'
+        ORDER BY o.bytes DESC LIMIT 1), 0))), 0)
+    INTO expired, freed, taken_over FROM gone g;
+
+    SELECT array_agg(d.id), coalesce(array_agg(DISTINCT d.key) FILTER (WHERE d.key IS NOT NULL), '{}'),
+      coalesce(sum(d.bytes) FILTER (WHERE d.key IS NULL), 0), count(*)
+    INTO ids, keys, unkeyed_freed, lapsed FROM (
+      SELECT h.id, h.key, h.bytes FROM quota_ledger_holds h
+      WHERE h.tenant_id = s.tenant_id AND h.state = 'open' AND h.deadline <= p_now
+        AND h.id IS DISTINCT FROM p_own
+      ORDER BY h.deadline LIMIT p_max
+    ) d;
+    committed := s.committed - freed;
+    reserved := s.reserved + taken_over - unkeyed_freed;
+    unkeyed_reserved := s.unkeyed_reserved - unkeyed_freed;
+    IF lapsed > 0 THEN
+      reserved := reserved - quota_ledger_holds_of(s.tenant_id, keys);
+      DELETE FROM quota_ledger_holds h
+      WHERE h.tenant_id = s.tenant_id AND h.kind = 'write' AND h.id = ANY (ids);
+      reserved := reserved + quota_ledger_holds_of(s.tenant_id, keys);
+      DELETE FROM quota_ledger_versions v
+      WHERE v.tenant_id = s.tenant_id AND v.key = ANY (keys) AND NOT EXISTS (
+        SELECT 1 FROM quota_ledger_holds o
+        WHERE o.tenant_id = s.tenant_id AND o.key = v.key AND o.state = 'open');
+    END IF;
+
+    due_at := least(
+      (SELECT e.expires_at FROM quota_ledger_entries e
+        WHERE e.tenant_id = s.tenant_id AND e.expires_at IS NOT NULL
+        ORDER BY e.expires_at LIMIT 1),
+      (SELECT h.deadline FROM quota_ledger_holds h
+        WHERE h.tenant_id = s.tenant_id AND h.state = 'open' AND h.id IS DISTINCT FROM p_own
+        ORDER BY h.deadline LIMIT 1));
+    more := coalesce(due_at <= p_now, false);
+    IF p_own IS NOT NULL THEN
+      SELECT h.deadline INTO next_own FROM quota_ledger_holds h
+      WHERE h.tenant_id = s.tenant_id AND h.kind = 'write' AND h.id = p_own AND h.state = 'open';
+      due_at := least(due_at, next_own);
+    END IF;`,
+);
+
+/** Forgets at most so many old marks, and says how many it were. */
+const FORGET = ledgerFunction(
+  'quota_ledger_forget',
+  'p_tenant text, p_now bigint, p_max bigint',
+  'bigint',
+  `
+    forgotten bigint;`,
+  `
+    DELETE FROM quota_ledger_holds h USING (
+      SELECT d.kind, d.id FROM quota_ledger_holds d
+      WHERE d.tenant_id = p_tenant AND d.state <> 'open' AND d.deadline <= p_now
+      ORDER BY d.deadline LIMIT p_max
+    ) old
+    WHERE h.tenant_id = p_tenant AND h.kind = old.kind AND h.id = old.id;
+    GET DIAGNOSTICS forgotten = ROW_COUNT;
+    RETURN forgotten;`,
+);
+
+/**
+ * ms until enough entries will have expired to free p_need bytes, the written key's own left out;
+ * null when the next 1,000 do not show it.
+ */
+const RETRY_AFTER = ledgerFunction(
+  'quota_ledger_retry_after',
+  's quota_ledger, p_key bytea, p_need bigint, p_now bigint',
+  'bigint',
+  `
+    need bigint := p_need;
+    due record;`,
+  `
+    IF s.committed - s.unkeyed < need THEN RETURN NULL; END IF;
+    FOR due IN
+      SELECT e.key, e.bytes, e.expires_at FROM quota_ledger_entries e
+      WHERE e.tenant_id = s.tenant_id AND e.expires_at IS NOT NULL AND e.expires_at > p_now
+      ORDER BY e.expires_at LIMIT 1000
+    LOOP
+      CONTINUE WHEN due.key IS NOT DISTINCT FROM p_key;
+      need := need - greatest(0, due.bytes - coalesce((
+        SELECT o.bytes FROM quota_ledger_holds o
+        WHERE o.tenant_id = s.tenant_id AND o.key = due.key AND o.state = 'open'
+        ORDER BY o.bytes DESC LIMIT 1), 0));
+      IF need <= 0 THEN RETURN due.expires_at - p_now; END IF;
+    END LOOP;
+    RETURN NULL;`,
+);
+
+export const REAPING_FUNCTIONS = [HOLDS_OF, REAP, FORGET, RETRY_AFTER];

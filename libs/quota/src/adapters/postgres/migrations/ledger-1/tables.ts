@@ -1,0 +1,93 @@
+/** 2^53 − 1, the largest sum: beyond it JavaScript does not count single bytes any more. */
+export const MAX = '9007199254740991';
+
+const TENANT = (table: string): string => `
+    tenant_id text COLLATE "C" NOT NULL
+      CONSTRAINT ${table}_tenant_id_check
+        CHECK (tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$')`;
+
+/**
+ * The row that every operation locks. None of its columns but the key is indexed and its pages stay
+ * half empty, so that its many new versions stay on one page and need no index entries.
+ *
+ * due_at is never later than the first expiry or deadline of the tenant (null: nothing falls due),
+ * and marks_at says when to look for old marks: most operations need not look at all.
+ */
+const LEDGER = `
+  CREATE TABLE quota_ledger (${TENANT('quota_ledger')}
+      CONSTRAINT quota_ledger_pkey PRIMARY KEY,
+    generation text NOT NULL,
+    stamp bigint NOT NULL DEFAULT 0,
+    committed bigint NOT NULL DEFAULT 0,
+    reserved bigint NOT NULL DEFAULT 0,
+    unkeyed bigint NOT NULL DEFAULT 0,
+    unkeyed_reserved bigint NOT NULL DEFAULT 0,
+    granted_bytes bigint NOT NULL DEFAULT 0,
+    due_at bigint,
+    marks_at bigint NOT NULL DEFAULT 0,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT quota_ledger_sums_check CHECK (
+      stamp >= 0 AND committed >= 0 AND reserved >= 0 AND unkeyed >= 0 AND unkeyed_reserved >= 0
+      AND granted_bytes >= 0 AND committed + reserved <= ${MAX})
+  ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05)`;
+
+const ENTRIES = `
+  CREATE TABLE quota_ledger_entries (${TENANT('quota_ledger_entries')},
+    key bytea NOT NULL
+      CONSTRAINT quota_ledger_entries_key_check CHECK (octet_length(key) BETWEEN 1 AND 512),
+    bytes bigint NOT NULL
+      CONSTRAINT quota_ledger_entries_bytes_check CHECK (bytes BETWEEN 0 AND ${MAX}),
+    expires_at bigint,
+    version bigint NOT NULL DEFAULT 0
+      CONSTRAINT quota_ledger_entries_version_check CHECK (version >= 0),
+    CONSTRAINT quota_ledger_entries_pkey PRIMARY KEY (tenant_id, key)
+  ) WITH (fillfactor = 90)`;
+
+/** Open reservations, and for ten seconds the marks of what was settled; see docs/ledger.md. */
+const HOLDS = `
+  CREATE TABLE quota_ledger_holds (${TENANT('quota_ledger_holds')},
+    kind text COLLATE "C" NOT NULL,
+    id text COLLATE "C" NOT NULL
+      CONSTRAINT quota_ledger_holds_id_check CHECK (octet_length(id) BETWEEN 1 AND 128),
+    state text COLLATE "C" NOT NULL,
+    key bytea
+      CONSTRAINT quota_ledger_holds_key_check CHECK (octet_length(key) BETWEEN 1 AND 512),
+    bytes bigint NOT NULL
+      CONSTRAINT quota_ledger_holds_bytes_check CHECK (bytes BETWEEN 0 AND ${MAX}),
+    decision smallint
+      CONSTRAINT quota_ledger_holds_decision_check CHECK (decision BETWEEN 0 AND 2),
+    reply_flag boolean,
+    reply_number bigint,
+    deadline bigint NOT NULL,
+    CONSTRAINT quota_ledger_holds_pkey PRIMARY KEY (tenant_id, kind, id),
+    CONSTRAINT quota_ledger_holds_state_check CHECK (
+      CASE kind
+        WHEN 'write' THEN state IN ('open', 'committed', 'refused', 'released')
+        WHEN 'remove' THEN state = 'removed'
+        WHEN 'refund' THEN state = 'refunded'
+        ELSE false
+      END)
+  ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05)`;
+
+/** The highest version seen for a key while reservations of it were open; gone with the last one. */
+const VERSIONS = `
+  CREATE TABLE quota_ledger_versions (${TENANT('quota_ledger_versions')},
+    key bytea NOT NULL,
+    version bigint NOT NULL,
+    CONSTRAINT quota_ledger_versions_pkey PRIMARY KEY (tenant_id, key)
+  )`;
+
+export const TABLES = [
+  LEDGER,
+  ENTRIES,
+  `CREATE INDEX quota_ledger_entries_expires_at_idx
+    ON quota_ledger_entries (tenant_id, expires_at) WHERE expires_at IS NOT NULL`,
+  HOLDS,
+  `CREATE INDEX quota_ledger_holds_open_key_idx
+    ON quota_ledger_holds (tenant_id, key, bytes) WHERE state = 'open'`,
+  `CREATE INDEX quota_ledger_holds_open_deadline_idx
+    ON quota_ledger_holds (tenant_id, deadline) WHERE state = 'open'`,
+  `CREATE INDEX quota_ledger_holds_mark_deadline_idx
+    ON quota_ledger_holds (tenant_id, deadline) WHERE state <> 'open'`,
+  VERSIONS,
+];
