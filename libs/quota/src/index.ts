@@ -94,6 +94,7 @@ export { MemoryQuotaStore } from './adapters/memory/memory-quota-store';
 export { MemoryUsageTracker } from './adapters/memory/memory-usage-tracker';
 export { quotaEntities, quotaMigrations } from './adapters/postgres/migrations';
 export { PostgresQuotaStore } from './adapters/postgres/postgres-quota-store';
+export { PostgresUsageTracker } from './adapters/postgres/postgres-usage-tracker';
 export { QuotaChange } from './adapters/postgres/quota-change.entity';
 export { quotaPostgresOptions } from './adapters/postgres/postgres-options';
 export { TenantCacheMetric } from './adapters/postgres/tenant-cache-metric.entity';

@@ -1,0 +1,48 @@
+import type { LedgerOperation } from './ledger-replies';
+
+// Statements of the ledger. Parameters only; the functions are made by the migrations.
+
+const call = (name: string, parameters: readonly string[]): string => {
+  const list = parameters.map((type, i) => `$${String(i + 1)}::${type}`).join(', ');
+  return `SELECT quota_ledger_${name}(${list}) AS reply`;
+};
+
+const WRITE = ['bytea', 'bigint', 'bigint', 'bigint', 'bigint', 'boolean'];
+
+export const CALLS = {
+  reserve: call('reserve', ['text', 'text', ...WRITE, 'bigint']),
+  check: call('check', ['text', ...WRITE]),
+  commit: call('commit', [
+    ...['text', 'text', 'bytea', 'bigint', 'bigint', 'boolean', 'text', 'bigint', 'bigint'],
+  ]),
+  release: call('release', ['text', 'text']),
+  remove: call('remove', ['text', 'text', 'bytea', 'bigint']),
+  refund: call('refund', ['text', 'text', 'bigint']),
+  read: call('read', ['text']),
+  sweep: call('sweep', ['text', 'bigint']),
+  drop: call('drop', ['text', 'text']),
+  recount: call('recount', ['text']),
+  correct: call('correct', [
+    ...['text', 'bytea[]', 'bigint[]', 'bigint[]', 'bigint[]', 'bigint[]', 'bigint[]'],
+  ]),
+} satisfies Record<LedgerOperation, string>;
+
+const LIVE = `coalesce(e.expires_at > extract(epoch FROM clock_timestamp()) * 1000, true)`;
+
+const PENDING = (key: string): string => `EXISTS (
+    SELECT 1 FROM quota_ledger_holds h
+    WHERE h.tenant_id = $1 AND h.key = ${key} AND h.state = 'open') AS pending`;
+
+/** Expired ones too, so that a page can be told from the end. $1 tenant, $2 after, $3 limit */
+export const ENTRIES = `
+  SELECT e.key, e.bytes, e.expires_at, e.version, ${LIVE} AS live, ${PENDING('e.key')}
+  FROM quota_ledger_entries e WHERE e.tenant_id = $1 AND e.key > $2::bytea
+  ORDER BY e.key LIMIT $3`;
+
+/** $1 tenant, $2 keys */
+export const LOOKUP = `
+  SELECT wanted.key, e.bytes, e.expires_at, e.version,
+    e.key IS NOT NULL AND ${LIVE} AS live, ${PENDING('wanted.key')}
+  FROM unnest($2::bytea[]) WITH ORDINALITY AS wanted (key, position)
+  LEFT JOIN quota_ledger_entries e ON e.tenant_id = $1 AND e.key = wanted.key
+  ORDER BY wanted.position`;

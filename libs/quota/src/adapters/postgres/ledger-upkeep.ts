@@ -1,0 +1,90 @@
+import { Buffer } from 'node:buffer';
+import { parseTenantId, type EntryCorrection, type KeyView } from '../../core';
+import { unavailable } from './database-errors';
+import { invalid, keyBytes, optionalWhole, whole } from './ledger-arguments';
+import type { LedgerCalls } from './ledger-calls';
+import { view } from './ledger-replies';
+import { ENTRIES, LOOKUP } from './ledger-sql';
+import type { Row } from './session';
+
+/** Keys in one statement. */
+const PAGE = 500;
+const MAX_PAGE = 1_000;
+
+/** The operations that walk entries. */
+export class LedgerUpkeep {
+  constructor(private readonly calls: LedgerCalls) {}
+
+  /** In the order of the keys' bytes; the cursor is the last key looked at. */
+  async entries(
+    tenant: string,
+    cursor: string | null,
+    limit: number,
+  ): Promise<{ entries: KeyView[]; next: string | null }> {
+    parseTenantId(tenant);
+    if (cursor !== null && !/^(?:[0-9a-f]{2}){1,512}$/.test(cursor)) {
+      throw invalid('cursor', 'null, or the `next` of the page before');
+    }
+    if (whole(limit, 'limit') < 1) throw invalid('limit', 'at least 1');
+    const size = Math.min(limit, MAX_PAGE);
+    const after = Buffer.from(cursor ?? '', 'hex');
+    const rows = await this.calls.query('entries', ENTRIES, [tenant, after, size]);
+    const last = rows.at(-1)?.['key'];
+    return {
+      entries: readViews('entries', rows).filter(({ entry }) => entry !== null),
+      next: rows.length === size && Buffer.isBuffer(last) ? last.toString('hex') : null,
+    };
+  }
+
+  async lookup(tenant: string, keys: readonly string[]): Promise<KeyView[]> {
+    parseTenantId(tenant);
+    const wanted = keys.map(keyBytes);
+    const views: KeyView[] = [];
+    for (let from = 0; from < wanted.length; from += PAGE) {
+      const page = wanted.slice(from, from + PAGE);
+      views.push(...readViews('lookup', await this.calls.query('lookup', LOOKUP, [tenant, page])));
+    }
+    return views;
+  }
+
+  async correct(
+    tenant: string,
+    corrections: readonly EntryCorrection[],
+  ): Promise<{ applied: number; deltaBytes: number }> {
+    parseTenantId(tenant);
+    const total = { applied: 0, deltaBytes: 0 };
+    const all = corrections.map(correctionArgs);
+    for (let from = 0; from < all.length; from += PAGE) {
+      const page = all.slice(from, from + PAGE);
+      const columns = [0, 1, 2, 3, 4, 5].map((i) => page.map((args) => args[i]));
+      const reply = await this.calls.run('correct', { tenant, args: columns });
+      total.applied += reply.applied;
+      total.deltaBytes += reply.delta;
+    }
+    return total;
+  }
+}
+
+function correctionArgs({ key, bytes, expiresAt, version, seen }: EntryCorrection): unknown[] {
+  return [
+    ...[keyBytes(key), optionalWhole(bytes, 'size')],
+    ...[optionalWhole(expiresAt, 'expiresAt'), optionalWhole(version, 'version')],
+    ...[optionalWhole(seen?.bytes, 'seen.bytes'), optionalWhole(seen?.version, 'seen.version')],
+  ];
+}
+
+/** @throws QuotaUnavailableError when the rows are not what the tables promise. */
+function readViews(operation: string, rows: readonly Row[]): KeyView[] {
+  try {
+    return rows.map(readView);
+  } catch (error) {
+    throw unavailable(operation, error);
+  }
+}
+
+function readView(row: Row): KeyView {
+  const { key, bytes, expires_at, version, live, pending } = view.parse(row);
+  if (!live || bytes === null) return { key, entry: null, pending };
+  const expiring = expires_at === null ? {} : { expiresAt: expires_at };
+  return { key, entry: { bytes, version: version ?? 0, ...expiring }, pending };
+}
