@@ -13,6 +13,7 @@ describe.each(DATABASES)('on %s', (_name, open) => {
       const query = dataSource.query.bind(dataSource);
       return {
         tracker: new PostgresUsageTracker(dataSource, {
+          waitMs: 30_000,
           onDefect: (operation, tenant, count) => {
             throw new Error(`${String(count)} sums below zero after ${operation} of ${tenant}`);
           },

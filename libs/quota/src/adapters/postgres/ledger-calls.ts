@@ -1,9 +1,10 @@
 import type { DataSource } from 'typeorm';
-import { InvalidWriteError, ReservationConflictError, parseTenantId } from '../../core';
+import { InvalidWriteError, QuotaError, ReservationConflictError, parseTenantId } from '../../core';
 import { isRefusal, unavailable } from './database-errors';
 import { replies, type LedgerOperation, type ReplyOf } from './ledger-replies';
 import { CALLS } from './ledger-sql';
-import { inTransaction, withConnection, type Row } from './session';
+import { inTransaction, withConnection, type Row, type Session } from './session';
+import { TenantLanes } from './tenant-lanes';
 
 /** Called when a sum of the ledger would have gone below zero: a defect of ours, to be counted. */
 export type DefectListener = (operation: string, tenant: string, count: number) => void;
@@ -11,6 +12,21 @@ export type DefectListener = (operation: string, tenant: string, count: number) 
 /** The functions tell so that they work at READ COMMITTED only. */
 const WRONG_ISOLATION = '25001';
 const OUT_OF_RANGE = '22003';
+
+/** Far more would not make it faster: they wait for the same row. */
+const CALLS_A_TENANT = 4;
+
+/** ms a call waits for those of its tenant before it. */
+const WAIT_MS = 5_000;
+
+export interface LedgerCallOptions {
+  readonly onDefect?: DefectListener;
+  /**
+   * ms a call waits for its turn among those of the same tenant, of which four run at a time; 5,000
+   * unless set.
+   */
+  readonly waitMs?: number;
+}
 
 interface Call {
   readonly tenant: string;
@@ -24,10 +40,14 @@ export class LedgerCalls {
   /** The database's default isolation is another one: calls are wrapped in transactions. */
   private wrap = false;
 
+  private readonly lanes: TenantLanes;
+
   constructor(
     private readonly dataSource: DataSource,
-    private readonly onDefect?: DefectListener,
-  ) {}
+    private readonly options: LedgerCallOptions = {},
+  ) {
+    this.lanes = new TenantLanes(CALLS_A_TENANT, options.waitMs ?? WAIT_MS);
+  }
 
   /**
    * Calls a function, again while it answers `again` (it stopped reaping before it was done).
@@ -41,11 +61,11 @@ export class LedgerCalls {
   ): Promise<ReplyOf<K>> {
     parseTenantId(tenant);
     for (;;) {
-      const [row] = await this.query(operation, CALLS[operation], [tenant, ...args]);
+      const [row] = await this.query(operation, CALLS[operation], tenant, args);
       const parsed = replies[operation].safeParse(row?.['reply']);
       if (!parsed.success) throw unavailable(operation, parsed.error, 'unknown');
       const reply = parsed.data as ReplyOf<K>;
-      if (reply.defects > 0) this.onDefect?.(operation, tenant, reply.defects);
+      if (reply.defects > 0) this.options.onDefect?.(operation, tenant, reply.defects);
       if (reply.code === 'conflict') throw new ReservationConflictError(id);
       if (reply.code === 'beyond') throw beyondMax();
       if (reply.code !== again) return reply;
@@ -53,43 +73,54 @@ export class LedgerCalls {
   }
 
   /**
-   * Runs one statement.
+   * Runs one statement, whose first parameter is the tenant.
    *
    * @throws QuotaUnavailableError; `applied` is `unknown` when the statement got no answer.
    */
-  async query(operation: string, text: string, values: readonly unknown[]): Promise<Row[]> {
-    if (!this.wrap) {
-      try {
-        return await withConnection(this.dataSource, operation, async (session) => {
-          try {
-            return await session.query(text, values);
-          } catch (error) {
-            if (codeOf(error) === WRONG_ISOLATION) throw new WrongIsolation();
-            throw failure(operation, error);
-          }
-        });
-      } catch (error) {
-        if (!((error as Error).cause instanceof WrongIsolation)) throw error;
-        this.wrap = true;
-      }
+  async query(
+    operation: string,
+    text: string,
+    tenant: string,
+    args: readonly unknown[],
+  ): Promise<Row[]> {
+    const values = [tenant, ...args];
+    try {
+      return await this.lanes.take(tenant, () => this.send(operation, text, values));
+    } catch (error) {
+      throw error instanceof QuotaError ? error : unavailable(operation, error);
     }
-    return inTransaction(this.dataSource, operation, async (session) => {
+  }
+
+  private async send(operation: string, text: string, values: unknown[]): Promise<Row[]> {
+    const alone = async (session: Session): Promise<Row[]> => {
       try {
         return await session.query(text, values);
       } catch (error) {
-        // Without a COMMIT nothing of it is done, whatever became of the connection.
-        if (codeOf(error) === OUT_OF_RANGE) throw beyondMax();
-        throw error;
+        throw failure(operation, error, isRefusal(error) ? 'no' : 'unknown');
       }
-    });
+    };
+    // Without a COMMIT nothing is done, whatever becomes of the connection.
+    const wrapped = async (session: Session): Promise<Row[]> => {
+      try {
+        return await session.query(text, values);
+      } catch (error) {
+        throw failure(operation, error, 'no');
+      }
+    };
+    if (!this.wrap) {
+      try {
+        return await withConnection(this.dataSource, operation, alone);
+      } catch (error) {
+        if (codeOf((error as Error).cause) !== WRONG_ISOLATION) throw error;
+        this.wrap = true;
+      }
+    }
+    return inTransaction(this.dataSource, operation, wrapped);
   }
 }
 
-class WrongIsolation extends Error {}
-
-function failure(operation: string, error: unknown): Error {
-  if (codeOf(error) === OUT_OF_RANGE) return beyondMax();
-  return unavailable(operation, error, isRefusal(error) ? 'no' : 'unknown');
+function failure(operation: string, error: unknown, applied: 'no' | 'unknown'): Error {
+  return codeOf(error) === OUT_OF_RANGE ? beyondMax() : unavailable(operation, error, applied);
 }
 
 function codeOf(error: unknown): unknown {

@@ -29,9 +29,10 @@ export const CALLS = {
 
 const LIVE = `coalesce(e.expires_at > extract(epoch FROM clock_timestamp()) * 1000, true)`;
 
-const PENDING = (key: string): string => `EXISTS (
-    SELECT 1 FROM quota_ledger_holds h
-    WHERE h.tenant_id = $1 AND h.key = ${key} AND h.state = 'open') AS pending`;
+const PENDING = (key: string): string => `(
+    SELECT h.bytes FROM quota_ledger_holds h
+    WHERE h.tenant_id = $1 AND h.key = ${key} AND h.state = 'open'
+    ORDER BY h.bytes DESC LIMIT 1) IS NOT NULL AS pending`;
 
 /** Expired ones too, so that a page can be told from the end. $1 tenant, $2 after, $3 limit */
 export const ENTRIES = `

@@ -28,7 +28,7 @@ export class LedgerUpkeep {
     if (whole(limit, 'limit') < 1) throw invalid('limit', 'at least 1');
     const size = Math.min(limit, MAX_PAGE);
     const after = Buffer.from(cursor ?? '', 'hex');
-    const rows = await this.calls.query('entries', ENTRIES, [tenant, after, size]);
+    const rows = await this.calls.query('entries', ENTRIES, tenant, [after, size]);
     const last = rows.at(-1)?.['key'];
     return {
       entries: readViews('entries', rows).filter(({ entry }) => entry !== null),
@@ -42,7 +42,8 @@ export class LedgerUpkeep {
     const views: KeyView[] = [];
     for (let from = 0; from < wanted.length; from += PAGE) {
       const page = wanted.slice(from, from + PAGE);
-      views.push(...readViews('lookup', await this.calls.query('lookup', LOOKUP, [tenant, page])));
+      const rows = await this.calls.query('lookup', LOOKUP, tenant, [page]);
+      views.push(...readViews('lookup', rows));
     }
     return views;
   }

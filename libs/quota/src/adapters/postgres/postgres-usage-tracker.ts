@@ -28,13 +28,11 @@ import {
   optionalWhole,
   whole,
 } from './ledger-arguments';
-import { LedgerCalls, type DefectListener } from './ledger-calls';
+import { LedgerCalls, type LedgerCallOptions } from './ledger-calls';
 import { must, usageOf, type ReplyOf } from './ledger-replies';
 import { LedgerUpkeep } from './ledger-upkeep';
 
-export interface PostgresUsageTrackerOptions {
-  readonly onDefect?: DefectListener;
-}
+export type PostgresUsageTrackerOptions = LedgerCallOptions;
 
 /**
  * The ledger in PostgreSQL, in the tables and functions of `quotaMigrations`: every operation is one
@@ -56,7 +54,7 @@ export class PostgresUsageTracker extends UsageTracker {
         `dataSource: must be of type postgres, not ${dataSource.options.type}`,
       ]);
     }
-    this.calls = new LedgerCalls(dataSource, options.onDefect);
+    this.calls = new LedgerCalls(dataSource, options);
     this.upkeep = new LedgerUpkeep(this.calls);
   }
 

@@ -14,8 +14,9 @@ export const REAP_ALONG = '32';
 export const REAP_AT_ONCE = '1000';
 
 /**
- * One function of the ledger. Its plans are made once and use the indexes, whatever the statistics
- * of a table say that was empty a minute ago.
+ * One function of the ledger. Its plans are made once, maybe while the tables are empty, and must be
+ * right for millions of rows; so they use the index that is made for the question, whatever it would
+ * cost just then. For that every question that is not by primary key names an order.
  */
 export function ledgerFunction(
   name: string,
@@ -27,7 +28,8 @@ export function ledgerFunction(
   const source = `
   CREATE FUNCTION ${name} (${args}) RETURNS ${returns}
   LANGUAGE plpgsql VOLATILE
-  SET lock_timeout = ${LOCK_MS} SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+  SET lock_timeout = ${LOCK_MS} SET plan_cache_mode = force_generic_plan
+  SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
   AS $ledger$
   DECLARE${declare}
   BEGIN${body}
@@ -118,9 +120,7 @@ export const KEY_STATE = `
 export const readKey = (kind: string): string => `
     SELECT h.state, h.key, h.bytes, h.decision, h.reply_flag, h.reply_number,
       e.bytes, e.expires_at, e.version,
-      (SELECT o.bytes FROM quota_ledger_holds o
-        WHERE o.tenant_id = p_tenant AND o.key = p_key AND o.state = 'open'
-        ORDER BY o.bytes DESC LIMIT 1),
+      ${largest('p_tenant', 'p_key')},
       (SELECT o.bytes FROM quota_ledger_holds o
         WHERE o.tenant_id = p_tenant AND o.key = p_key AND o.state = 'open'
           AND o.id IS DISTINCT FROM p_id
@@ -140,9 +140,15 @@ export const readKey = (kind: string): string => `
       live := NULL; live_until := NULL; live_version := NULL;
     END IF;`;
 
+/** The largest open reservation of a key; null when none is. */
+export const largest = (tenant: string, key: string): string => `(
+        SELECT o.bytes FROM quota_ledger_holds o
+        WHERE o.tenant_id = ${tenant} AND o.key = ${key} AND o.state = 'open'
+        ORDER BY o.bytes DESC LIMIT 1)`;
+
 /** What the open reservations of a key hold beside an entry of so many bytes. */
-export const held = (largest: string, entry: string): string =>
-  `greatest(coalesce(${largest}, 0) - coalesce(${entry}, 0), 0)`;
+export const held = (open: string, entry: string): string =>
+  `greatest(coalesce(${open}, 0) - coalesce(${entry}, 0), 0)`;
 
 /** The version remembered with the reservations of a key goes with the last of them. */
 export const FORGET_VERSION = `

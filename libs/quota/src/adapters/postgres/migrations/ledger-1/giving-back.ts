@@ -32,7 +32,7 @@ const RELEASE = ledgerFunction(
   `${insist(`${isTenant} AND ${isId}`)}${LOCK}
     IF NOT known THEN ${reply(`'settled'`)} END IF;
     SELECT h.key INTO p_key FROM quota_ledger_holds h
-    WHERE h.tenant_id = p_tenant AND h.kind = 'write' AND h.id = p_id AND h.state = 'open';
+    WHERE h.tenant_id = p_tenant AND h.kind = 'write' AND h.id = p_id;
     ${readKey('write')}
     IF r_state IS NULL THEN ${insertMark('write', 'released', {})} END IF;
     IF r_state IS DISTINCT FROM 'open' THEN ${finish(`'settled'`)} END IF;

@@ -1,4 +1,4 @@
-import { held, ledgerFunction } from './fragments';
+import { held, largest, ledgerFunction } from './fragments';
 
 /** Σ hold(key) over some keys, as docs/ledger.md defines it. */
 const HOLDS_OF = ledgerFunction(
@@ -9,10 +9,7 @@ const HOLDS_OF = ledgerFunction(
   `
     RETURN (
       SELECT coalesce(sum(${held('t.largest', 'e.bytes')}), 0) FROM (
-        SELECT k.key, (
-          SELECT o.bytes FROM quota_ledger_holds o
-          WHERE o.tenant_id = p_tenant AND o.key = k.key AND o.state = 'open'
-          ORDER BY o.bytes DESC LIMIT 1) AS largest
+        SELECT k.key, ${largest('p_tenant', 'k.key')} AS largest
         FROM unnest(p_keys) AS k (key)
       ) t
       LEFT JOIN quota_ledger_entries e ON e.tenant_id = p_tenant AND e.key = t.key);`,
@@ -41,10 +38,8 @@ const REAP = ledgerFunction(
       WHERE e.tenant_id = s.tenant_id AND e.key = due.key
       RETURNING e.key, e.bytes
     )
-    SELECT count(*), coalesce(sum(g.bytes), 0), coalesce(sum(least(g.bytes, coalesce((
-        SELECT o.bytes FROM quota_ledger_holds o
-        WHERE o.tenant_id = s.tenant_id AND o.key = g.key AND o.state = 'open'
-        ORDER BY o.bytes DESC LIMIT 1), 0))), 0)
+    SELECT count(*), coalesce(sum(g.bytes), 0), 
+      coalesce(sum(least(g.bytes, coalesce(${largest('s.tenant_id', 'g.key')}, 0))), 0)
     INTO expired, freed, taken_over FROM gone g;
 
     SELECT array_agg(d.id), coalesce(array_agg(DISTINCT d.key) FILTER (WHERE d.key IS NOT NULL), '{}'),
@@ -64,9 +59,8 @@ const REAP = ledgerFunction(
       WHERE h.tenant_id = s.tenant_id AND h.kind = 'write' AND h.id = ANY (ids);
       reserved := reserved + quota_ledger_holds_of(s.tenant_id, keys);
       DELETE FROM quota_ledger_versions v
-      WHERE v.tenant_id = s.tenant_id AND v.key = ANY (keys) AND NOT EXISTS (
-        SELECT 1 FROM quota_ledger_holds o
-        WHERE o.tenant_id = s.tenant_id AND o.key = v.key AND o.state = 'open');
+      WHERE v.tenant_id = s.tenant_id AND v.key = ANY (keys)
+        AND ${largest('s.tenant_id', 'v.key')} IS NULL;
     END IF;
 
     due_at := least(
@@ -78,8 +72,9 @@ const REAP = ledgerFunction(
         ORDER BY h.deadline LIMIT 1));
     more := coalesce(due_at <= p_now, false);
     IF p_own IS NOT NULL THEN
-      SELECT h.deadline INTO next_own FROM quota_ledger_holds h
-      WHERE h.tenant_id = s.tenant_id AND h.kind = 'write' AND h.id = p_own AND h.state = 'open';
+      SELECT CASE WHEN h.state = 'open' THEN h.deadline END INTO next_own
+      FROM quota_ledger_holds h
+      WHERE h.tenant_id = s.tenant_id AND h.kind = 'write' AND h.id = p_own;
       due_at := least(due_at, next_own);
     END IF;`,
 );
@@ -110,24 +105,22 @@ const RETRY_AFTER = ledgerFunction(
   'quota_ledger_retry_after',
   's quota_ledger, p_key bytea, p_need bigint, p_now bigint',
   'bigint',
+  '',
   `
-    need bigint := p_need;
-    due record;`,
-  `
-    IF s.committed - s.unkeyed < need THEN RETURN NULL; END IF;
-    FOR due IN
-      SELECT e.key, e.bytes, e.expires_at FROM quota_ledger_entries e
-      WHERE e.tenant_id = s.tenant_id AND e.expires_at IS NOT NULL AND e.expires_at > p_now
-      ORDER BY e.expires_at LIMIT 1000
-    LOOP
-      CONTINUE WHEN due.key IS NOT DISTINCT FROM p_key;
-      need := need - greatest(0, due.bytes - coalesce((
-        SELECT o.bytes FROM quota_ledger_holds o
-        WHERE o.tenant_id = s.tenant_id AND o.key = due.key AND o.state = 'open'
-        ORDER BY o.bytes DESC LIMIT 1), 0));
-      IF need <= 0 THEN RETURN due.expires_at - p_now; END IF;
-    END LOOP;
-    RETURN NULL;`,
+    IF s.committed - s.unkeyed < p_need THEN RETURN NULL; END IF;
+    RETURN (
+      SELECT w.expires_at - p_now FROM (
+        SELECT n.expires_at, 
+          sum(greatest(n.bytes - coalesce(${largest('s.tenant_id', 'n.key')}, 0), 0))
+            OVER (ORDER BY n.expires_at ROWS UNBOUNDED PRECEDING) AS freed
+        FROM (
+          SELECT e.key, e.bytes, e.expires_at FROM quota_ledger_entries e
+          WHERE e.tenant_id = s.tenant_id AND e.expires_at IS NOT NULL AND e.expires_at > p_now
+          ORDER BY e.expires_at LIMIT 1000
+        ) n
+        WHERE n.key IS DISTINCT FROM p_key
+      ) w
+      WHERE w.freed >= p_need ORDER BY w.expires_at LIMIT 1);`,
 );
 
 export const REAPING_FUNCTIONS = [HOLDS_OF, REAP, FORGET, RETRY_AFTER];

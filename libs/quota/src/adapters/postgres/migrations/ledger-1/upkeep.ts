@@ -7,6 +7,7 @@ import {
   insist,
   isCount,
   isTenant,
+  largest,
   ledgerFunction,
   reap,
   reply,
@@ -118,9 +119,7 @@ const CORRECT = ledgerFunction(
       ON CONFLICT DO NOTHING;
     END LOOP;
     FOR i IN 1..cardinality(p_keys) LOOP
-      CONTINUE WHEN NOT known OR EXISTS (
-        SELECT 1 FROM quota_ledger_holds o
-        WHERE o.tenant_id = p_tenant AND o.key = p_keys[i] AND o.state = 'open');
+      CONTINUE WHEN NOT known OR ${largest('p_tenant', 'p_keys[i]')} IS NOT NULL;
       SELECT e.bytes, e.expires_at, e.version INTO live, live_until, live_version
       FROM quota_ledger_entries e WHERE e.tenant_id = p_tenant AND e.key = p_keys[i];
       IF live_until <= now_ms THEN
