@@ -147,16 +147,19 @@ describe('several processes', () => {
     await lanes.finally(() => busy.abort());
     expect(await auditor).toBeGreaterThan(5);
     expect(most).toBeGreaterThan(1_000);
-    await waitUntil(async () => (await s.used())[1] === 0);
-    const end = await expectExact(probe, s.tenant);
-    expect(end.open).toBe(0);
+    // A reservation smaller than its key's entry holds nothing, and is open all the same.
+    await waitUntil(async () => {
+      await s.used();
+      return (await expectExact(probe, s.tenant)).open === 0;
+    });
+    expect((await s.used())[1]).toBe(0);
     expect(await s.tracker.recount(s.tenant)).toMatchObject({ driftBytes: 0 });
   });
 });
 
 describe('what was granted to another ledger', () => {
   const grant = (s: Scene, bytes: number) =>
-    probe.query('UPDATE quota_ledger SET granted_bytes = $2 WHERE tenant_id = $1', [
+    probe.query<unknown[]>('UPDATE quota_ledger SET granted_bytes = $2 WHERE tenant_id = $1', [
       s.tenant,
       bytes,
     ]);
@@ -441,15 +444,19 @@ describe('the functions by themselves', () => {
     await s.put('k', 10);
     await s.hold('k', 20);
     const state = async () => [
-      await probe.query('SELECT * FROM quota_ledger WHERE tenant_id = $1', [s.tenant]),
-      await probe.query('SELECT * FROM quota_ledger_entries WHERE tenant_id = $1', [s.tenant]),
-      await probe.query('SELECT * FROM quota_ledger_holds WHERE tenant_id = $1', [s.tenant]),
+      await probe.query<unknown[]>('SELECT * FROM quota_ledger WHERE tenant_id = $1', [s.tenant]),
+      await probe.query<unknown[]>('SELECT * FROM quota_ledger_entries WHERE tenant_id = $1', [
+        s.tenant,
+      ]),
+      await probe.query<unknown[]>('SELECT * FROM quota_ledger_holds WHERE tenant_id = $1', [
+        s.tenant,
+      ]),
     ];
     const before = await state();
     for (const call of BAD) {
-      const answer: unknown = await probe.query(`SELECT ${call}`, [s.tenant]).then(
+      const answer = await probe.query<unknown[]>(`SELECT ${call}`, [s.tenant]).then(
         () => `accepted: ${call}`,
-        (error: { code?: string }) => error.code,
+        (error: unknown) => (error as { code?: string }).code,
       );
       expect(answer).toMatch(/^(22\w{3}|42883)$/);
     }
@@ -476,7 +483,9 @@ describe('the functions by themselves', () => {
     const s = scene(UNLIMITED);
     await s.hold('k', 10);
     const set = (table: string, assignment: string) =>
-      probe.query(`UPDATE quota_ledger${table} SET ${assignment} WHERE tenant_id = $1`, [s.tenant]);
+      probe.query<unknown[]>(`UPDATE quota_ledger${table} SET ${assignment} WHERE tenant_id = $1`, [
+        s.tenant,
+      ]);
     for (const sum of [
       'committed',
       'reserved',
@@ -640,8 +649,11 @@ describe('what the ledger costs', () => {
         expect((await s.reserve('huge', 1e9 + 1e6)).outcome).toBe('rejected');
         await s.check('k', 1);
         await s.tracker.correct(s.tenant, [{ key: 'c', bytes: 5 }, { key: 'd' }]);
-        await waitUntil(async () => (await s.tracker.sweep(s.tenant, 9)).expiredEntries > 0);
-        await waitUntil(async () => (await s.used())[1] === 0);
+        // Whichever call comes first reaps what fell due.
+        await waitUntil(async () => {
+          await s.tracker.sweep(s.tenant, 9);
+          return (await s.entry('expires')) === null && !(await s.isPending('lapses'));
+        });
       };
       const rowsRead = async (): Promise<number> => {
         await source.query('SELECT pg_stat_force_next_flush()');
@@ -666,11 +678,16 @@ describe('what the ledger costs', () => {
            unnest(ARRAY['open', 'committed']) state`,
         [s.tenant],
       );
+      await source.query(
+        `UPDATE quota_ledger_holds SET deadline = 0 WHERE tenant_id = $1 AND id = 'committed7'`,
+        [s.tenant],
+      );
+      await source.query('UPDATE quota_ledger SET marks_at = 0 WHERE tenant_id = $1', [s.tenant]);
       const before = await rowsRead();
       await visit();
       const read = (await rowsRead()) - before;
-      process.stdout.write(`ledger in PostgreSQL: ${read} rows read by a visit of 13 operations\n`);
-      expect(read).toBeLessThan(2_000);
+      process.stdout.write(`ledger in PostgreSQL: ${read} rows read by a visit of a dozen calls\n`);
+      expect(read).toBeLessThan(300);
     } finally {
       await source.destroy();
     }

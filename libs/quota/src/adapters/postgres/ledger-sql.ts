@@ -40,10 +40,16 @@ export const ENTRIES = `
   FROM quota_ledger_entries e WHERE e.tenant_id = $1 AND e.key > $2::bytea
   ORDER BY e.key LIMIT $3`;
 
-/** $1 tenant, $2 keys */
+/**
+ * Key by key: a join of both sides would read all the tenant's entries for a few keys. LIMIT keeps
+ * the planner from making one of it. $1 tenant, $2 keys
+ */
 export const LOOKUP = `
   SELECT wanted.key, e.bytes, e.expires_at, e.version,
     e.key IS NOT NULL AND ${LIVE} AS live, ${PENDING('wanted.key')}
   FROM unnest($2::bytea[]) WITH ORDINALITY AS wanted (key, position)
-  LEFT JOIN quota_ledger_entries e ON e.tenant_id = $1 AND e.key = wanted.key
+  LEFT JOIN LATERAL (
+    SELECT * FROM quota_ledger_entries f
+    WHERE f.tenant_id = $1 AND f.key = wanted.key LIMIT 1
+  ) e ON true
   ORDER BY wanted.position`;

@@ -6,8 +6,12 @@ import { MAX } from './tables';
 /** How long a settled id is remembered. */
 const MARK_MS = '10000';
 
-/** ms a call waits for the tenant's row; whoever holds it so long is stopped or dead. */
-const LOCK_MS = '2000';
+/**
+ * ms a call waits for a lock; whoever holds the tenant's row so long is stopped or dead. A call may
+ * wait twice: to be the next in line, and for the transaction before it. Both are within this side's
+ * deadlines, so that the answer is "not applied" rather than none.
+ */
+const LOCK_MS = '1000';
 
 /** Reaped along with each reserve, and before a refusal in one call. */
 export const REAP_ALONG = '32';
@@ -16,7 +20,8 @@ export const REAP_AT_ONCE = '1000';
 /**
  * One function of the ledger. Its plans are made once, maybe while the tables are empty, and must be
  * right for millions of rows; so they use the index that is made for the question, whatever it would
- * cost just then. For that every question that is not by primary key names an order.
+ * cost just then. For that every question that is not by primary key names an order, and joins go
+ * row by row.
  */
 export function ledgerFunction(
   name: string,
@@ -30,6 +35,7 @@ export function ledgerFunction(
   LANGUAGE plpgsql VOLATILE
   SET lock_timeout = ${LOCK_MS} SET plan_cache_mode = force_generic_plan
   SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+  SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
   AS $ledger$
   DECLARE${declare}
   BEGIN${body}

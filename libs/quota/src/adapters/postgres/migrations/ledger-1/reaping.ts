@@ -8,16 +8,18 @@ const HOLDS_OF = ledgerFunction(
   '',
   `
     RETURN (
-      SELECT coalesce(sum(${held('t.largest', 'e.bytes')}), 0) FROM (
-        SELECT k.key, ${largest('p_tenant', 'k.key')} AS largest
-        FROM unnest(p_keys) AS k (key)
-      ) t
-      LEFT JOIN quota_ledger_entries e ON e.tenant_id = p_tenant AND e.key = t.key);`,
+      SELECT coalesce(sum(${held(
+        largest('p_tenant', 'k.key'),
+        `(SELECT e.bytes FROM quota_ledger_entries e
+          WHERE e.tenant_id = p_tenant AND e.key = k.key)`,
+      )}), 0)
+      FROM unnest(p_keys) AS k (key));`,
 );
 
 /**
  * At most p_max expired entries and as many lapsed reservations go, but not the reservation p_own,
- * which the caller settles itself. The caller has the tenant's row and writes the sums.
+ * which the caller settles itself. The caller has the tenant's row and writes the sums; since all who
+ * write have it first, a row stays where it was found, and can be taken by its place.
  */
 const REAP = ledgerFunction(
   'quota_ledger_reap',
@@ -30,15 +32,13 @@ const REAP = ledgerFunction(
     ids text[]; keys bytea[];`,
   `
     WITH gone AS (
-      DELETE FROM quota_ledger_entries e USING (
-        SELECT d.key FROM quota_ledger_entries d
+      DELETE FROM quota_ledger_entries e WHERE e.ctid = ANY (ARRAY(
+        SELECT d.ctid FROM quota_ledger_entries d
         WHERE d.tenant_id = s.tenant_id AND d.expires_at IS NOT NULL AND d.expires_at <= p_now
-        ORDER BY d.expires_at LIMIT p_max
-      ) due
-      WHERE e.tenant_id = s.tenant_id AND e.key = due.key
+        ORDER BY d.expires_at LIMIT p_max))
       RETURNING e.key, e.bytes
     )
-    SELECT count(*), coalesce(sum(g.bytes), 0), 
+    SELECT count(*), coalesce(sum(g.bytes), 0),
       coalesce(sum(least(g.bytes, coalesce(${largest('s.tenant_id', 'g.key')}, 0))), 0)
     INTO expired, freed, taken_over FROM gone g;
 
@@ -87,12 +87,10 @@ const FORGET = ledgerFunction(
   `
     forgotten bigint;`,
   `
-    DELETE FROM quota_ledger_holds h USING (
-      SELECT d.kind, d.id FROM quota_ledger_holds d
+    DELETE FROM quota_ledger_holds h WHERE h.ctid = ANY (ARRAY(
+      SELECT d.ctid FROM quota_ledger_holds d
       WHERE d.tenant_id = p_tenant AND d.state <> 'open' AND d.deadline <= p_now
-      ORDER BY d.deadline LIMIT p_max
-    ) old
-    WHERE h.tenant_id = p_tenant AND h.kind = old.kind AND h.id = old.id;
+      ORDER BY d.deadline LIMIT p_max));
     GET DIAGNOSTICS forgotten = ROW_COUNT;
     RETURN forgotten;`,
 );
