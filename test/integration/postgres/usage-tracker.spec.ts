@@ -688,6 +688,13 @@ describe('what the ledger costs', () => {
       const read = (await rowsRead()) - before;
       process.stdout.write(`ledger in PostgreSQL: ${read} rows read by a visit of a dozen calls\n`);
       expect(read).toBeLessThan(300);
+      // A refusal walks the next expiries in their order, and no further.
+      await s.tracker.recount(s.tenant);
+      const start = await rowsRead();
+      const limits = { quotaBytes: 1_000, hardBytes: 1_000 };
+      const refusal = await s.reserve('new', 1, { limits });
+      expect(refusal.outcome).toBe('rejected');
+      expect((await rowsRead()) - start).toBeLessThan(1_300);
     } finally {
       await source.destroy();
     }
