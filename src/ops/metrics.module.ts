@@ -10,7 +10,7 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { ApiOkResponse, ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
-import { QuotaObserver, QuotaRollout, StoreBreakers } from '@app/quota';
+import { QuotaChecker, QuotaObserver, QuotaRollout, StoreBreakers } from '@app/quota';
 import { getToken, PrometheusModule } from '@willsoto/nestjs-prometheus';
 import type { Redis } from 'ioredis';
 import { collectDefaultMetrics, Registry, type Histogram, type Metric } from 'prom-client';
@@ -31,6 +31,7 @@ class MetricsService implements OnModuleInit {
     @Inject(GAUGES) private readonly gauges: Gauges,
     @Inject(getToken(CHECK_DURATION)) private readonly duration: Histogram,
     private readonly observer: QuotaObserver,
+    private readonly checker: QuotaChecker,
     private readonly rollout: QuotaRollout,
     private readonly breakers: StoreBreakers,
     private readonly dataSource: DataSource,
@@ -42,8 +43,8 @@ class MetricsService implements OnModuleInit {
   }
 
   async scrape(): Promise<{ text: string; type: string }> {
-    const { gauges, rollout, breakers, dataSource, redis } = this;
-    await readGauges(gauges, { rollout, breakers, dataSource, redis });
+    const { gauges, checker, rollout, breakers, dataSource, redis } = this;
+    await readGauges(gauges, { checker, rollout, breakers, dataSource, redis });
     return { text: await this.registry.metrics(), type: this.registry.contentType };
   }
 }

@@ -19,13 +19,16 @@ const COUNTERS = {
   quota_cache_misses_total: ['Quotas not found in a tier of the cache', 'tier'],
   quota_errors_total: ['Failures of ours', 'operation', 'error'],
   quota_degraded_decisions_total: ['Decisions taken while a store was away', 'policy'],
-  quota_reservations_expired_total: ['Holds that were never settled and lapsed'],
+  quota_reservations_expired_total: ['Holds that were never settled, found lapsed by the sweep'],
 } as const;
 
 const GAUGES = {
   quota_reserved_bytes: ['Bytes this instance holds for writes on their way'],
   quota_tenants_over_quota: ['Tenants that hold more than their quota'],
-  quota_usage_drift_bytes: ['Drift the latest reconciliation found: counted minus true, signed'],
+  quota_usage_drift_bytes: [
+    'Drift the latest reconciliation found: counted minus true, signed; in all, and by cause',
+    'cause',
+  ],
   quota_store_state: ['0 closed, 1 half-open, 2 open', 'store'],
   quota_enforcement_mode: ['1 for the mode in force', 'mode'],
 } as const;

@@ -31,8 +31,9 @@ export class QuotaLog implements OnModuleInit {
     observer.on('changed', ({ tenant, stamp, actor }) => {
       logger.info({ tenantId: tenant, stamp, actor }, 'quota_changed');
     });
-    observer.on('reconciled', ({ tenant, driftBytes, usedBytes }) => {
-      logger.info({ tenantId: tenant, driftBytes, usedBytes }, 'quota_reconciled');
+    observer.on('reconciled', ({ tenant, driftBytes, causes, usedBytes, routine }) => {
+      const level = routine && driftBytes === 0 ? 'debug' : 'info';
+      logger[level]({ tenantId: tenant, driftBytes, ...causes, usedBytes }, 'quota_reconciled');
     });
     observer.on('error', (event) => this.error(event));
     observer.on('store', (event) => this.store(event));

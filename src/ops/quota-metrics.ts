@@ -1,5 +1,7 @@
 import {
   QuotaDecision,
+  type DriftCauses,
+  type QuotaChecker,
   type QuotaObserver,
   type QuotaRollout,
   type StoreBreakers,
@@ -15,11 +17,19 @@ export type Gauges = Readonly<Record<GaugeName, Gauge>>;
 
 /** What the gauges are read from when Prometheus asks. */
 export interface GaugeSources {
+  readonly checker: QuotaChecker;
   readonly rollout: QuotaRollout;
   readonly breakers: StoreBreakers;
   readonly dataSource: DataSource;
   readonly redis: Redis | null;
 }
+
+const CAUSES: Readonly<Record<keyof DriftCauses, string>> = {
+  missingBytes: 'missing',
+  extraBytes: 'extra',
+  wrongSizeBytes: 'wrong_size',
+  recountBytes: 'recount',
+};
 
 const MODES = ['off', 'shadow', 'enforce'] as const;
 const STATES = { closed: 0, 'half-open': 1, open: 2 } as const;
@@ -52,12 +62,23 @@ export function countEvents(
   observer.on('store', ({ store, state }) => {
     gauges.quota_store_state.set({ store }, STATES[state]);
   });
-  observer.on('reconciled', ({ driftBytes }) => gauges.quota_usage_drift_bytes.set(driftBytes));
+  observer.on('swept', ({ expiredReservations }) => {
+    counters.quota_reservations_expired_total.inc(expiredReservations);
+  });
+  const drift = (bytes: number, causes: DriftCauses): void => {
+    gauges.quota_usage_drift_bytes.set(bytes);
+    for (const [name, cause] of Object.entries(CAUSES)) {
+      gauges.quota_usage_drift_cause_bytes.set({ cause }, causes[name as keyof DriftCauses]);
+    }
+  };
+  drift(0, { missingBytes: 0, extraBytes: 0, wrongSizeBytes: 0, recountBytes: 0 });
+  observer.on('reconciled', ({ driftBytes, causes }) => drift(driftBytes, causes));
 }
 
 /** Sets the gauges to how things stand at this moment. Never throws: what can't be read keeps its value. */
 export async function readGauges(gauges: Gauges, sources: GaugeSources): Promise<void> {
-  const { rollout, breakers, dataSource, redis } = sources;
+  const { checker, rollout, breakers, dataSource, redis } = sources;
+  gauges.quota_reserved_bytes.set(checker.reservedBytes);
   const { enabled, logOnly, percent } = rollout.current;
   const inForce = !enabled ? 'off' : logOnly || percent === 0 ? 'shadow' : 'enforce';
   for (const mode of MODES) gauges.quota_enforcement_mode.set({ mode }, mode === inForce ? 1 : 0);

@@ -22,6 +22,7 @@ export function quotaOptions(
     unknownTenant: settings.QUOTA_UNKNOWN_TENANT,
     excludedPaths: [...settings.QUOTA_EXCLUDED_PATHS],
     reservationTtlSeconds: settings.QUOTA_RESERVATION_TTL_SECONDS,
+    usageSyncSeconds: settings.QUOTA_USAGE_SYNC_SECONDS,
     rateLimitHeaders: settings.QUOTA_RATE_LIMIT_HEADERS,
     // Only what a guard of ours has verified; nothing of the request itself.
     tenant: tenantFromUser(TENANT_PATH),

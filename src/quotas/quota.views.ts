@@ -168,6 +168,7 @@ export function quotaView(row: QuotaRow, usage: Usage | null): Plain<QuotaView> 
   };
 }
 
-export function reconcileView({ tenant, ...report }: ReconcileReport): Plain<ReconcileView> {
-  return { tenantId: tenant, ...report };
+export function reconcileView(report: ReconcileReport): Plain<ReconcileView> {
+  const { tenant: tenantId, driftBytes, corrected, usedBytes } = report;
+  return { tenantId, driftBytes, corrected, usedBytes };
 }

@@ -4,12 +4,12 @@ import { describeUsageTracker } from './usage-tracker.contract';
 
 /** What the tests look at and change behind the tracker's back. */
 interface Inside {
-  tenants: { ledgers: Map<string, { committed: number }> };
+  ledgers: { ledgers: Map<string, { committed: number }> };
 }
 
 describeUsageTracker('MemoryUsageTracker', () => {
   const tracker = new MemoryUsageTracker();
-  const { ledgers } = (tracker as unknown as Inside).tenants;
+  const { ledgers } = (tracker as unknown as Inside).ledgers;
   return {
     tracker,
     freshTenant: () => `t-${randomUUID()}`,

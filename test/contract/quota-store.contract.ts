@@ -318,5 +318,64 @@ export function describeQuotaStore(
         await expect(store.list({ after: 'a\0', limit: 1 })).rejects.toThrow(InvalidTenantError);
       });
     });
+
+    describe('recordUsage', () => {
+      const others = (count: number) => Array.from({ length: count }, () => randomUUID());
+      const saying = (bytes: number) => async (names: readonly string[]) =>
+        new Map(names.map((name) => [name, bytes]));
+
+      it('writes what is read into the rows there are, and nothing else of them', async () => {
+        const [other, stranger] = others(2) as [string, string];
+        await store.change(tenant, { quotaMb: 7 }, ACTOR);
+        await store.change(other, {}, ACTOR);
+        const before = await store.load(tenant);
+        const asked: string[] = [];
+        const changed = await store.recordUsage([tenant, other, stranger], async (names) => {
+          asked.push(...names);
+          return new Map([[tenant, 123]]);
+        });
+        expect(changed).toBe(1);
+        expect(asked.toSorted()).toEqual([tenant, other].toSorted());
+        const { row, stamp } = await store.load(tenant);
+        expect({ row, stamp }).toEqual({
+          row: { ...before.row, currentUsageBytes: 123 },
+          stamp: before.stamp,
+        });
+        expect((await store.load(other)).row?.currentUsageBytes).toBe(0);
+        expect((await store.load(stranger)).row).toBeNull();
+      });
+
+      it('changes only rows that say something else', async () => {
+        await store.change(tenant, {}, ACTOR);
+        expect(await store.recordUsage([tenant], saying(5))).toBe(1);
+        expect(await store.recordUsage([tenant], saying(5))).toBe(0);
+        expect(await store.recordUsage([tenant], saying(0))).toBe(1);
+        expect(await store.recordUsage([], saying(1))).toBe(0);
+        expect(await store.recordUsage([tenant], async () => new Map())).toBe(0);
+      });
+
+      it('does not write an earlier reading over a later one', async () => {
+        await store.change(tenant, {}, ACTOR);
+        const slow = store.recordUsage([tenant], async (names) => {
+          await store.recordUsage(names, saying(20));
+          return new Map([[tenant, 10]]);
+        });
+        expect(await slow).toBe(0);
+        expect((await store.load(tenant)).row?.currentUsageBytes).toBe(20);
+      });
+
+      it('takes many at once, from many at once', async () => {
+        const many = others(PARALLEL);
+        for (const name of many) await store.change(name, {}, ACTOR);
+        await Promise.all(
+          [1, 2, 3, 4].map((bytes) =>
+            store.recordUsage(bytes % 2 === 0 ? many : many.toReversed(), saying(bytes)),
+          ),
+        );
+        const rows = await Promise.all(many.map(async (name) => (await store.load(name)).row));
+        for (const row of rows) expect(row?.currentUsageBytes).toBeGreaterThan(0);
+        for (const name of many) await store.delete(name, ACTOR);
+      });
+    });
   });
 }

@@ -20,10 +20,12 @@ export {
   type StoreContact,
 } from './core/errors';
 export { lateRefusal } from './core/judgement';
+export { LocalLease, UpkeepLease, type HeldLease } from './core/lease';
 export {
   QuotaObserver,
   type CacheTier,
   type CheckEvent,
+  type DriftCauses,
   type QuotaEvents,
   type StoreName,
 } from './core/observer';
@@ -39,7 +41,7 @@ export {
   type QuotaPage,
   type QuotaPatch,
 } from './core/quota-store';
-export { Reconciler, type ReconcileReport } from './core/reconciler';
+export { Reconciler, type ReconcilerOptions, type ReconcileReport } from './core/reconciler';
 export {
   Reservation,
   type CommitDetails,
@@ -69,8 +71,10 @@ export {
   type SourceEntry,
   type StoredValue,
   type SweepReply,
+  type TenantPage,
   type Usage,
 } from './core/usage-tracker';
+export { UsageUpkeep, type UsageUpkeepOptions } from './core/usage-upkeep';
 export type {
   AdmittedVerdict,
   QuotaForecast,

@@ -1,4 +1,4 @@
-import type { KeyView } from '../../../libs/quota/src/core';
+import type { KeyView, TenantPage } from '../../../libs/quota/src/core';
 import { untilDue, type Scene, type Stage } from './scene';
 
 async function listAll(s: Scene, limit: number): Promise<KeyView[]> {
@@ -277,4 +277,51 @@ export function describeUpkeep(stage: Stage): void {
       expect(await s.tracker.recount(s.tenant)).toMatchObject({ driftBytes: 0 });
     });
   });
+
+  describe('tenants', () => {
+    it('lists those that have state, page by page', async () => {
+      const scenes = Array.from({ length: 7 }, () => stage.scene());
+      for (const s of scenes) await s.put('a', 1);
+      const stranger = stage.scene();
+      expect(await stranger.used()).toEqual([0, 0]);
+      const found = await walk((cursor) => stranger.tracker.tenants(cursor, 2));
+      expect(found).toEqual(expect.arrayContaining(scenes.map(({ tenant }) => tenant)));
+      expect(found).not.toContain(stranger.tenant);
+    });
+
+    it('refuses a page of nothing', async () => {
+      const { tracker } = stage.scene();
+      await expect(tracker.tenants(null, 0)).rejects.toThrow();
+      await expect(tracker.due(null, 0)).rejects.toThrow();
+    });
+  });
+
+  describe('due', () => {
+    it('lists at least those that have something to sweep, until it is swept', async () => {
+      const entry = stage.scene();
+      const hold = stage.scene();
+      await entry.put('a', 1, { ttlMs: 20 });
+      await hold.hold(undefined, 1, { holdMs: 20 });
+      await untilDue(20);
+      const due = () => walk((cursor) => entry.tracker.due(cursor, 1_000));
+      expect(await due()).toEqual(expect.arrayContaining([entry.tenant, hold.tenant]));
+      expect(await entry.tracker.sweep(entry.tenant, 10)).toMatchObject({ expiredEntries: 1 });
+      expect(await hold.tracker.sweep(hold.tenant, 10)).toMatchObject({ expiredReservations: 1 });
+      expect([await entry.used(), await hold.used()]).toEqual([
+        [0, 0],
+        [0, 0],
+      ]);
+    });
+  });
+}
+
+async function walk(page: (cursor: string | null) => Promise<TenantPage>): Promise<string[]> {
+  const found: string[] = [];
+  let cursor: string | null = null;
+  do {
+    const { tenants, next }: TenantPage = await page(cursor);
+    found.push(...tenants);
+    cursor = next;
+  } while (cursor !== null);
+  return found;
 }

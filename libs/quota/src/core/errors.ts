@@ -101,17 +101,21 @@ export class QuotaUnavailableError extends QuotaError {
       retryAfterSeconds?: number;
       /** `silent` unless set; a store that answered is not taken for one that is away. */
       contact?: StoreContact;
+      /** This instance is shutting down; another one may answer. */
+      closing?: boolean;
     },
   ) {
     super(`The quota store could not finish "${operation}".`, options);
     this.applied = options?.applied ?? 'unknown';
     this.retryAfterSeconds = options?.retryAfterSeconds ?? 1;
     this.contact = options?.contact ?? 'silent';
+    this.closing = options?.closing ?? false;
   }
 
   readonly applied: 'no' | 'unknown';
   readonly retryAfterSeconds: number;
   readonly contact: StoreContact;
+  readonly closing: boolean;
 }
 
 /** A refused write, for callers below HTTP that prefer an error to a verdict. HTTP 429 or 413. */

@@ -35,7 +35,32 @@ export interface QuotaEvents {
   /** A breaker changed: `open` and `half-open`, the store is not asked; `closed`, it is. */
   store: { readonly store: StoreName; readonly state: StoreState; readonly cause?: string };
   changed: { readonly tenant: string; readonly stamp: number; readonly actor: string };
-  reconciled: { readonly tenant: string; readonly driftBytes: number; readonly usedBytes: number };
+  reconciled: {
+    readonly tenant: string;
+    readonly driftBytes: number;
+    readonly causes: DriftCauses;
+    readonly usedBytes: number;
+    /** True: it was its turn in the round of all tenants; false: somebody asked. */
+    readonly routine: boolean;
+  };
+  /** What one round of the sweep has reaped, of all tenants; rounds that found nothing say nothing. */
+  swept: {
+    readonly expiredEntries: number;
+    readonly expiredReservations: number;
+    readonly freedBytes: number;
+  };
+}
+
+/** Bytes counted minus true bytes, signed, by what was wrong. */
+export interface DriftCauses {
+  /** Stored, and not in the ledger: zero or less. */
+  readonly missingBytes: number;
+  /** In the ledger, and not stored: zero or more. */
+  readonly extraBytes: number;
+  /** In both, of different sizes. */
+  readonly wrongSizeBytes: number;
+  /** The sum was not that of the ledger's own entries. */
+  readonly recountBytes: number;
 }
 
 type Listener<K extends keyof QuotaEvents> = (event: QuotaEvents[K]) => void;
@@ -49,6 +74,7 @@ export class QuotaObserver {
     store: [],
     changed: [],
     reconciled: [],
+    swept: [],
   };
 
   on<K extends keyof QuotaEvents>(name: K, listener: Listener<K>): void {

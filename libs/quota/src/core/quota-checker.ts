@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { errorEvent } from './error-event';
 import { QuotaExceededError, QuotaUnavailableError } from './errors';
 import { judge, lateRefusal, standingOf, type Decided } from './judgement';
+import { Holds } from './holds';
 import type { QuotaObserver } from './observer';
 import { offVerdict } from './off-verdict';
 import { limitsOf, type QuotaLimits, type QuotaMode, type TenantQuota } from './quota';
 import type { QuotaCacheService } from './quota-cache.service';
-import { Reservation } from './reservation';
+import { Reservation, type ReservationFields } from './reservation';
 import { resolveMode, type Rollout } from './rollout';
 import { parseTenantId } from './tenant';
 import {
@@ -37,6 +38,8 @@ type StaleReply = Extract<ReserveReply, { outcome: 'stale' }>;
  * knows one ledger, the {@link UsageTracker}, and not how many stores stand behind it.
  */
 export class QuotaChecker {
+  private readonly holds = new Holds();
+
   constructor(
     private readonly quotas: QuotaCacheService,
     private readonly tracker: UsageTracker,
@@ -51,11 +54,34 @@ export class QuotaChecker {
    *
    * @throws InvalidTenantError, InvalidWriteError before any I/O.
    * @throws UnknownTenantError when the tenant has no quota and such tenants are refused.
-   * @throws QuotaUnavailableError when the stores don't answer.
+   * @throws QuotaUnavailableError when the stores don't answer, or after {@link drain}.
    */
   async reserve(write: QuotaWrite): Promise<QuotaVerdict> {
     parseWrite(write);
     if (this.isOff()) return offVerdict(write);
+    return this.holds.deciding(() => this.decideAndHold(write));
+  }
+
+  /** Bytes that this instance holds for writes on their way. */
+  get reservedBytes(): number {
+    return this.holds.bytes;
+  }
+
+  /** Tenants whose usage this instance may have changed since it was last asked. */
+  takeTouched(): string[] {
+    return this.holds.takeTouched();
+  }
+
+  /**
+   * Takes no new reservations from here on ({@link reserve} throws QuotaUnavailableError with
+   * `closing`), and waits until the open ones are settled, at most `limitMs`. False: some were not;
+   * their deadline gives them back.
+   */
+  drain(limitMs: number): Promise<boolean> {
+    return this.holds.drain(limitMs);
+  }
+
+  private async decideAndHold(write: QuotaWrite): Promise<QuotaVerdict> {
     const started = performance.now();
     const id = randomUUID();
     const holdMs = this.options.reservationTtlMs;
@@ -131,6 +157,7 @@ export class QuotaChecker {
   async remove(tenant: string, key: string, version?: number): Promise<RemoveReply> {
     parseTenantId(tenant);
     parseKey(key);
+    this.holds.touch(tenant);
     return this.tracker.remove({
       tenant,
       id: randomUUID(),
@@ -143,6 +170,7 @@ export class QuotaChecker {
   async refund(tenant: string, bytes: number): Promise<RefundReply> {
     parseTenantId(tenant);
     parseSize(bytes);
+    this.holds.touch(tenant);
     const reply = await this.tracker.refund({ tenant, id: randomUUID(), bytes });
     if (reply.underflowBytes > 0) {
       this.observer.emit('error', { operation: 'refund', error: 'underflow', tenant });
@@ -223,7 +251,7 @@ export class QuotaChecker {
     limits: QuotaLimits,
     generation: string,
   ): Reservation {
-    return new Reservation(mode === 'off' ? null : this.tracker, {
+    const fields: ReservationFields = {
       tenant: write.tenant,
       id,
       key: write.key,
@@ -232,7 +260,11 @@ export class QuotaChecker {
       limits,
       mode,
       generation,
-    });
+    };
+    if (mode === 'off') return new Reservation(null, fields);
+    this.holds.touch(write.tenant);
+    this.holds.open(id, write.bytes, this.options.reservationTtlMs);
+    return new Reservation(this.tracker, fields, () => this.holds.settle(id));
   }
 
   private report(forecast: QuotaForecast, started: number): void {

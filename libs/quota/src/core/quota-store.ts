@@ -45,4 +45,16 @@ export abstract class QuotaStore extends QuotaSource {
 
   /** Deletes the row; null when there was none. Throws as {@link change}. */
   abstract delete(tenant: string, options: ChangeOptions): Promise<{ stamp: number } | null>;
+
+  /**
+   * Writes what these tenants use into the rows there are, for people and queries to look at; the
+   * ledger knows better. A reading is not written over one that was made later, on whatever instance.
+   *
+   * @param read used bytes by the ledger, of those of the tenants for which it can be said now
+   * @returns how many rows changed
+   */
+  abstract recordUsage(
+    tenants: readonly string[],
+    read: (tenants: readonly string[]) => Promise<ReadonlyMap<string, number>>,
+  ): Promise<number>;
 }

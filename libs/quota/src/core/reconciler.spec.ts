@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { MemoryUsageTracker } from '../adapters/memory/memory-usage-tracker';
+import { LocalLease } from './lease';
 import { QuotaObserver } from './observer';
 import { Reconciler } from './reconciler';
 import { UsageSource, type SourceEntry } from './usage-tracker';
@@ -67,6 +68,7 @@ describe('Reconciler', () => {
     expect(await reconciler.reconcile('acme')).toEqual({
       tenant: 'acme',
       driftBytes: 0,
+      causes: { missingBytes: 0, extraBytes: 0, wrongSizeBytes: 0, recountBytes: 0 },
       corrected: 0,
       usedBytes: 10,
     });
@@ -82,6 +84,7 @@ describe('Reconciler', () => {
     expect(await reconciler.reconcile('acme')).toEqual({
       tenant: 'acme',
       driftBytes: 88,
+      causes: { missingBytes: -7, extraBytes: 100, wrongSizeBytes: -5, recountBytes: 0 },
       corrected: 3,
       usedBytes: 22,
     });
@@ -140,5 +143,114 @@ describe('Reconciler', () => {
     await write('a', 10);
     const reconciler = new Reconciler(tracker, null, observer);
     expect(await reconciler.reconcile('acme')).toMatchObject({ driftBytes: 0, usedBytes: 10 });
+  });
+
+  describe('a drop of more than half and more than 10 MB', () => {
+    const MB = 1_048_576;
+
+    async function withTwenty() {
+      const set = setUp();
+      for (let i = 0; i < 20; i += 1) await set.write(`key-${i}`, MB);
+      const errors: string[] = [];
+      set.observer.on('error', ({ operation, error }) => errors.push(`${operation} ${error}`));
+      const options = { secondReadingMs: 1 };
+      return { ...set, errors, patient: new Reconciler(set.tracker, set.storage, set.observer, options) };
+    }
+
+    it('is applied when a second reading says the same', async () => {
+      const { patient, tracker, errors } = await withTwenty();
+      const report = await patient.reconcile('acme');
+      expect(report).toMatchObject({ driftBytes: 20 * MB, causes: { extraBytes: 20 * MB } });
+      expect((await tracker.read('acme')).committedBytes).toBe(0);
+      expect(errors).toEqual([]);
+    });
+
+    it('is forgotten when the storage has it all at the second reading', async () => {
+      const { patient, tracker, storage, errors } = await withTwenty();
+      storage.meanwhile = async () => {
+        // What the first look-up sees is empty; from the next one on all is there.
+        await Promise.resolve();
+        queueMicrotask(() => {
+          for (let i = 0; i < 20; i += 1) storage.put(`key-${i}`, MB);
+        });
+      };
+      storage.entries.clear();
+      expect(await patient.reconcile('acme')).toMatchObject({ driftBytes: 0, usedBytes: 20 * MB });
+      expect((await tracker.read('acme')).committedBytes).toBe(20 * MB);
+      expect(errors).toEqual([]);
+    });
+
+    it('is not applied when it shows only after the reading that was to be applied', async () => {
+      const { patient, tracker, storage, errors } = await withTwenty();
+      for (let i = 1; i < 20; i += 1) storage.put(`key-${i}`, MB);
+      let looks = 0;
+      const lookup = storage.lookup.bind(storage);
+      storage.lookup = async (tenant, keys) => {
+        looks += 1;
+        // The third: missing entries, survey, mending.
+        return looks === 2 + 1 ? [] : lookup(tenant, keys);
+      };
+      storage.page = async () => ({ entries: [], next: null });
+      looks = 1;
+      expect(await patient.reconcile('acme')).toMatchObject({ driftBytes: 0 });
+      expect((await tracker.read('acme')).committedBytes).toBe(20 * MB);
+      expect(errors).toEqual(['reconcile implausible_drop']);
+    });
+  });
+
+  describe('two at once', () => {
+    it('take turns at a tenant', async () => {
+      const { tracker, storage, observer, write } = setUp();
+      const lease = new LocalLease();
+      const [a, b] = [1, 2].map(() => new Reconciler(tracker, storage, observer, { lease }));
+      await write('gone', 5);
+      let inside = 0;
+      const lookup = storage.lookup.bind(storage);
+      storage.lookup = async (tenant, keys) => {
+        inside += 1;
+        expect(inside).toBe(1);
+        expect(await b!.reconcileIfFree('acme')).toBeNull();
+        const found = await lookup(tenant, keys);
+        inside -= 1;
+        return found;
+      };
+      const reports = await Promise.all([a!.reconcile('acme'), b!.reconcile('acme')]);
+      expect(reports.map(({ driftBytes }) => driftBytes)).toEqual([5, 0]);
+    });
+
+    it('stop where another one has taken over', async () => {
+      const { tracker, storage, observer, write } = setUp();
+      await write('gone', 5);
+      const lost = { take: async () => ({ keep: async () => false, release: async () => {} }) };
+      const reconciler = new Reconciler(tracker, storage, observer, { lease: lost });
+      await expect(reconciler.reconcile('acme')).rejects.toMatchObject({ operation: 'reconcile' });
+      expect((await tracker.read('acme')).committedBytes).toBe(5);
+    });
+  });
+
+  it('leaves a ledger that can be gone on with, wherever it is killed', async () => {
+    for (let step = 1; step <= 12; step += 1) {
+      const { tracker, storage, observer, write } = setUp();
+      await write('gone', 100);
+      await write('differs', 10);
+      storage.put('differs', 15);
+      storage.put('orphan', 7);
+      let left = step;
+      const dying = new Proxy(tracker, {
+        get(target, name: keyof MemoryUsageTracker) {
+          const member = target[name] as unknown;
+          if (typeof member !== 'function') return member;
+          return async (...args: unknown[]) => {
+            left -= 1;
+            if (left === 0) throw new Error('killed');
+            return (member as (...all: unknown[]) => unknown).apply(target, args);
+          };
+        },
+      });
+      const killed = new Reconciler(dying, storage, observer);
+      await killed.reconcile('acme').catch(() => undefined);
+      await new Reconciler(tracker, storage, observer).reconcile('acme');
+      expect(await tracker.read('acme')).toMatchObject({ committedBytes: 22, reservedBytes: 0 });
+    }
   });
 });

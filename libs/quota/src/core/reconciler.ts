@@ -1,143 +1,217 @@
-import type { QuotaObserver } from './observer';
-import {
-  usedBytes,
-  type EntryCorrection,
-  type KeyView,
-  type SourceEntry,
-  type UsageSource,
-  type UsageTracker,
-} from './usage-tracker';
+import { setTimeout as pause } from 'node:timers/promises';
+import { mbToBytes } from './bytes';
+import { correctionsFor, growthAndShrink, type Applied, type Finding } from './correction';
+import { QuotaUnavailableError } from './errors';
+import { LocalLease, type HeldLease, type UpkeepLease } from './lease';
+import type { DriftCauses, QuotaObserver } from './observer';
+import { usedBytes, type KeyView, type UsageSource, type UsageTracker } from './usage-tracker';
 
 const PAGE = 500;
 
-/** The storage's clock and the ledger's are not the same one; expiries this close, in ms, are equal. */
-const SAME_EXPIRY_MS = 60_000;
+/** Kept from page to page; no page takes so long. */
+const LEASE_MS = 10_000;
+const LEASE_POLL_MS = 50;
+
+/** A drop of no more than this, or than half of what was counted, is taken for what it is. */
+const PLAUSIBLE_DROP_BYTES = mbToBytes(10);
+
+/** Between the two readings of a storage that seems to have lost more than that. */
+const SECOND_READING_MS = 1_000;
 
 export interface ReconcileReport {
   readonly tenant: string;
   /** Used before minus used after, signed: positive when the ledger had counted too much. */
   readonly driftBytes: number;
+  /** What the drift is made of. */
+  readonly causes: DriftCauses;
   /** Entries that were corrected against the storage. */
   readonly corrected: number;
   readonly usedBytes: number;
+}
+
+export interface ReconcilerOptions {
+  /** See {@link UpkeepLease}; unless set, one within this process. */
+  readonly lease?: UpkeepLease;
+  /** Ms before the second reading of an implausible drop; 1,000 unless set. */
+  readonly secondReadingMs?: number;
+}
+
+/** One tenant under way. */
+interface Job {
+  readonly source: UsageSource;
+  readonly tenant: string;
+  readonly held: HeldLease;
+  readonly applied: Applied;
 }
 
 /**
  * Recomputes a tenant's usage from what is really there, page by page, under traffic. With a
  * {@link UsageSource} the ledger's entries are first brought in line with the storage; a key that a
  * write is on its way to, or that changed while it was looked at, is left to that write.
+ *
+ * Where entries would be lost or shrink by more than half of what was counted and more than 10 MB,
+ * the storage is read a second time first: it may have been the reading that was wrong.
  */
 export class Reconciler {
+  private readonly lease: UpkeepLease;
+
   constructor(
     private readonly tracker: UsageTracker,
     private readonly source: UsageSource | null,
     private readonly observer: QuotaObserver,
-  ) {}
-
-  async reconcile(tenant: string): Promise<ReconcileReport> {
-    let corrected = 0;
-    let delta = 0;
-    if (this.source !== null) {
-      const missing = await this.adoptMissing(this.source, tenant);
-      const wrong = await this.mendKnown(this.source, tenant);
-      corrected = missing.applied + wrong.applied;
-      delta = missing.deltaBytes + wrong.deltaBytes;
-    }
-    const { driftBytes, usage } = await this.tracker.recount(tenant);
-    const report = {
-      tenant,
-      driftBytes: driftBytes - delta,
-      corrected,
-      usedBytes: usedBytes(usage),
-    };
-    this.observer.emit('reconciled', report);
-    return report;
-  }
-
-  /** Entries the storage has and the ledger doesn't. */
-  private async adoptMissing(source: UsageSource, tenant: string): Promise<Applied> {
-    const total = { applied: 0, deltaBytes: 0 };
-    let cursor: string | null = null;
-    do {
-      const page = await source.page(tenant, cursor, PAGE);
-      const keys = page.entries.map((entry) => entry.key);
-      const views = await this.tracker.lookup(tenant, keys);
-      add(
-        total,
-        await this.correct(
-          source,
-          tenant,
-          views.filter((view) => view.entry === null),
-        ),
-      );
-      cursor = page.next;
-    } while (cursor !== null);
-    return total;
-  }
-
-  /** Entries the ledger has, against what the storage says of them. */
-  private async mendKnown(source: UsageSource, tenant: string): Promise<Applied> {
-    const total = { applied: 0, deltaBytes: 0 };
-    let cursor: string | null = null;
-    do {
-      const page: { entries: KeyView[]; next: string | null } = await this.tracker.entries(
-        tenant,
-        cursor,
-        PAGE,
-      );
-      add(total, await this.correct(source, tenant, page.entries));
-      cursor = page.next;
-    } while (cursor !== null);
-    return total;
+    private readonly options: ReconcilerOptions = {},
+  ) {
+    this.lease = options.lease ?? new LocalLease();
   }
 
   /**
-   * The storage is read after the ledger, and a correction applies only to the ledger's entry as it
-   * was read: a write in between has either left its reservation open or changed the entry.
+   * Waits its turn when the tenant is being reconciled elsewhere.
+   *
+   * @throws QuotaUnavailableError when that, or the stores, take too long.
    */
-  private async correct(
-    source: UsageSource,
+  async reconcile(tenant: string): Promise<ReconcileReport> {
+    const deadline = performance.now() + LEASE_MS + LEASE_POLL_MS;
+    for (;;) {
+      const report = await this.reconcileIfFree(tenant);
+      if (report !== null) return report;
+      if (performance.now() > deadline) throw busy();
+      await pause(LEASE_POLL_MS);
+    }
+  }
+
+  /**
+   * As {@link reconcile}; null when somebody is at this tenant already.
+   *
+   * @param routine true: nobody asked; said in the event
+   */
+  async reconcileIfFree(
     tenant: string,
-    views: readonly KeyView[],
-  ): Promise<Applied> {
+    { routine = false } = {},
+  ): Promise<ReconcileReport | null> {
+    const held = await this.lease.take(`reconcile:${tenant}`, LEASE_MS);
+    if (held === null) return null;
+    try {
+      return await this.work(tenant, held, routine);
+    } finally {
+      // One that cannot be given up now lapses.
+      await held.release().catch(() => undefined);
+    }
+  }
+
+  private async work(
+    tenant: string,
+    held: HeldLease,
+    routine: boolean,
+  ): Promise<ReconcileReport> {
+    const applied: Applied = { count: 0, missingBytes: 0, extraBytes: 0, wrongSizeBytes: 0 };
+    if (this.source !== null) await this.align({ source: this.source, tenant, held, applied });
+    const { driftBytes: recountBytes, usage } = await this.tracker.recount(tenant);
+    const { count: corrected, ...entries } = applied;
+    const causes = { ...entries, recountBytes };
+    const driftBytes = causes.missingBytes + causes.extraBytes + causes.wrongSizeBytes + recountBytes;
+    const report = { tenant, driftBytes, causes, corrected, usedBytes: usedBytes(usage) };
+    this.observer.emit('reconciled', { ...report, routine });
+    return report;
+  }
+
+  /** What adds to usage is mended at once; what takes away, once it is known how much that is. */
+  private async align(job: Job): Promise<void> {
+    await this.adoptMissing(job);
+    const counted = usedBytes(await this.tracker.read(job.tenant));
+    const plausible = Math.max(PLAUSIBLE_DROP_BYTES, counted / 2);
+    let survey = await this.mendKnown(job, null);
+    if (survey.shrinks === 0) return;
+    let allowance = plausible;
+    if (survey.bytes > plausible) {
+      await pause(this.options.secondReadingMs ?? SECOND_READING_MS);
+      const first = survey.bytes;
+      survey = await this.mendKnown(job, null);
+      if (survey.bytes > plausible) allowance = Math.max(first, survey.bytes);
+    }
+    await this.mendKnown(job, allowance);
+  }
+
+  /** Entries the storage has and the ledger doesn't. */
+  private async adoptMissing(job: Job): Promise<void> {
+    let cursor: string | null = null;
+    do {
+      const page = await job.source.page(job.tenant, cursor, PAGE);
+      const keys = page.entries.map((entry) => entry.key);
+      const views = await this.tracker.lookup(job.tenant, keys);
+      const missing = views.filter((view) => view.entry === null);
+      await this.apply(job, await this.findings(job, missing));
+      cursor = page.next;
+    } while (cursor !== null);
+  }
+
+  /**
+   * Entries the ledger has, against what the storage says of them. Without an allowance those that
+   * would take away are only summed; with one they are mended, as long as it is not used up.
+   */
+  private async mendKnown(
+    job: Job,
+    allowance: number | null,
+  ): Promise<{ shrinks: number; bytes: number }> {
+    const found = { shrinks: 0, bytes: 0 };
+    let cursor: string | null = null;
+    do {
+      const page: { entries: KeyView[]; next: string | null } = await this.tracker.entries(
+        job.tenant,
+        cursor,
+        PAGE,
+      );
+      const { growth, shrink, bytes } = growthAndShrink(await this.findings(job, page.entries));
+      found.shrinks += shrink.length;
+      found.bytes += bytes;
+      await this.apply(job, growth);
+      if (allowance !== null) {
+        if (found.bytes > allowance) {
+          this.refuse(job);
+          return found;
+        }
+        await this.apply(job, shrink);
+      }
+      cursor = page.next;
+    } while (cursor !== null);
+    return found;
+  }
+
+  /** The storage says something else each time it is asked; the next reconciliation asks again. */
+  private refuse({ tenant }: Job): void {
+    this.observer.emit('error', { operation: 'reconcile', error: 'implausible_drop', tenant });
+  }
+
+  /** The storage is read after the ledger; see {@link apply}. */
+  private async findings(job: Job, views: readonly KeyView[]): Promise<Finding[]> {
     const idle = views.filter((view) => !view.pending);
-    if (idle.length === 0) return { applied: 0, deltaBytes: 0 };
-    const stored = await source.lookup(
-      tenant,
-      idle.map((view) => view.key),
-    );
+    if (idle.length === 0) return [];
+    const keys = idle.map((view) => view.key);
+    const stored = await job.source.lookup(job.tenant, keys);
     const byKey = new Map(stored.map((entry) => [entry.key, entry]));
-    const corrections = idle.flatMap((view) => correctionFor(view, byKey.get(view.key)));
-    if (corrections.length === 0) return { applied: 0, deltaBytes: 0 };
-    return this.tracker.correct(tenant, corrections);
+    return idle.flatMap((view) => correctionsFor(view, byKey.get(view.key)));
+  }
+
+  /**
+   * A correction applies only to the ledger's entry as it was read: a write in between has either
+   * left its reservation open or changed the entry. So two at once, or one that was killed midway,
+   * do no harm.
+   */
+  private async apply(job: Job, findings: readonly Finding[]): Promise<void> {
+    if (!(await job.held.keep(LEASE_MS))) throw busy();
+    for (const cause of ['missingBytes', 'extraBytes', 'wrongSizeBytes'] as const) {
+      const corrections = findings.filter((finding) => finding.cause === cause);
+      if (corrections.length === 0) continue;
+      const done = await this.tracker.correct(
+        job.tenant,
+        corrections.map(({ correction }) => correction),
+      );
+      job.applied.count += done.applied;
+      job.applied[cause] -= done.deltaBytes;
+    }
   }
 }
 
-interface Applied {
-  applied: number;
-  deltaBytes: number;
-}
-
-function add(total: Applied, more: Applied): void {
-  total.applied += more.applied;
-  total.deltaBytes += more.deltaBytes;
-}
-
-function correctionFor(view: KeyView, stored: SourceEntry | undefined): EntryCorrection[] {
-  const { key, entry } = view;
-  if (entry?.bytes === stored?.bytes && sameExpiry(entry?.expiresAt, stored?.expiresAt)) return [];
-  return [
-    {
-      key,
-      ...(stored !== undefined && { bytes: stored.bytes }),
-      ...(stored?.expiresAt !== undefined && { expiresAt: stored.expiresAt }),
-      ...(stored?.version !== undefined && { version: stored.version }),
-      ...(entry !== null && { seen: { bytes: entry.bytes, version: entry.version } }),
-    },
-  ];
-}
-
-function sameExpiry(a: number | undefined, b: number | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return Math.abs(a - b) <= SAME_EXPIRY_MS;
+function busy(): QuotaUnavailableError {
+  const cause = new Error('The tenant is being reconciled elsewhere.');
+  return new QuotaUnavailableError('reconcile', { applied: 'no', cause });
 }

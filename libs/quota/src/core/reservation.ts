@@ -35,6 +35,8 @@ export class Reservation {
   constructor(
     private readonly tracker: UsageTracker | null,
     private readonly fields: ReservationFields,
+    /** Told once, when the ledger has settled it. */
+    private readonly onSettled?: () => void,
   ) {}
 
   get id(): string {
@@ -106,6 +108,7 @@ export class Reservation {
         ...details,
       });
       this.current = reply.outcome;
+      this.onSettled?.();
       const asAnnounced = reply.outcome === 'committed' && (actual ?? bytes) === bytes;
       if (!asAnnounced && reply.outcome !== 'bounced') this.settled = reply.usage;
       return reply;
@@ -130,6 +133,7 @@ export class Reservation {
     try {
       const reply = await this.tracker.release(this.fields.tenant, this.fields.id);
       this.current = 'released';
+      this.onSettled?.();
       this.settled = reply.usage;
       return reply;
     } catch (error) {

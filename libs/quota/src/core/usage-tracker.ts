@@ -136,6 +136,12 @@ export interface SweepReply {
   readonly more: boolean;
 }
 
+export interface TenantPage {
+  readonly tenants: string[];
+  /** Where to go on; null at the end. A page may be empty and yet not the last. */
+  readonly next: string | null;
+}
+
 /** An entry as the ledger has it. */
 export interface LedgerEntry {
   readonly bytes: number;
@@ -234,6 +240,20 @@ export abstract class UsageTracker {
     tenant: string,
     corrections: readonly EntryCorrection[],
   ): Promise<{ applied: number; deltaBytes: number }>;
+
+  /**
+   * Tenants that have state, in pages of about `limit`, in no order. A hint, never exact: one may come
+   * twice, and one that began meanwhile may be missing.
+   */
+  abstract tenants(cursor: string | null, limit: number): Promise<TenantPage>;
+
+  /**
+   * As {@link tenants}, those only that have something to {@link sweep} now. Unless a tracker knows a
+   * cheaper way it is all of them, which is right too.
+   */
+  due(cursor: string | null, limit: number): Promise<TenantPage> {
+    return this.tenants(cursor, limit);
+  }
 }
 
 /** Where usage can be recomputed from when values live outside the ledger: the application's storage. */

@@ -63,7 +63,12 @@ export class QuotaUnavailableException extends QuotaHttpException {
         error: error.code,
         retry_after_seconds: error.retryAfterSeconds,
       },
-      { 'Cache-Control': 'no-store', 'Retry-After': String(error.retryAfterSeconds) },
+      {
+        'Cache-Control': 'no-store',
+        'Retry-After': String(error.retryAfterSeconds),
+        // The next try should not come here.
+        ...(error.closing && { Connection: 'close' }),
+      },
       { cause: error },
     );
   }

@@ -49,6 +49,17 @@ const schema = z.strictObject({
   excludedPaths: z.array(pathPrefix).default(['/health', '/metrics', '/docs', '/openapi.json']),
   /** Bytes of a write that was never settled go back after this time. */
   reservationTtlSeconds: whole(1, 3_600).default(60),
+  /**
+   * At most so often every instance looks for expired entries and lapsed reservations of all tenants,
+   * so that they go though the tenant does nothing. 0: never; then they go with its next request.
+   */
+  sweepSeconds: whole(0, 3_600).default(4),
+  /** How often used bytes are written to the table of quotas, over all instances. 0: never. */
+  usageSyncSeconds: whole(0, 86_400).default(300),
+  /** How often the usage of all tenants is recomputed, over all instances. 0: only when asked for. */
+  reconcileSeconds: whole(0, 604_800).default(3_600),
+  /** How long a shutdown waits for open reservations. What is open then goes back at its deadline. */
+  drainSeconds: whole(0, 300).default(10),
   /** Sends RateLimit-Policy and RateLimit as well. */
   rateLimitHeaders: z.boolean().default(false),
   /** Prefix of every Redis key. */

@@ -1,4 +1,6 @@
 import type { Provider } from '@nestjs/common';
+import { RedisLease } from '../adapters/redis/redis-lease';
+import { LocalLease, UpkeepLease } from '../core/lease';
 import { QuotaObserver } from '../core/observer';
 import { QuotaAdmin } from '../core/quota-admin';
 import { QuotaCacheService } from '../core/quota-cache.service';
@@ -7,6 +9,7 @@ import { QuotaStore } from '../core/quota-store';
 import { Reconciler } from '../core/reconciler';
 import { StoreBreakers } from '../core/store-breakers';
 import { UsageTracker } from '../core/usage-tracker';
+import { UsageUpkeep } from '../core/usage-upkeep';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
 import { QuotaExceptionFilter } from './quota-exception.filter';
 import { QuotaHealthIndicator } from './quota.health';
@@ -84,10 +87,40 @@ export const quotaProviders: Provider[] = [
       ),
   },
   {
+    provide: UpkeepLease,
+    inject: [QUOTA_OPTIONS],
+    useFactory: ({ redis, redisPrefix: prefix }: ResolvedQuotaOptions): UpkeepLease =>
+      redis === undefined ? new LocalLease() : new RedisLease(redis, { prefix }),
+  },
+  {
     provide: Reconciler,
-    inject: [QUOTA_OPTIONS, UsageTracker, QuotaObserver],
-    useFactory: (options: ResolvedQuotaOptions, tracker: UsageTracker, observer: QuotaObserver) =>
-      new Reconciler(tracker, options.usageSource ?? null, observer),
+    inject: [QUOTA_OPTIONS, UsageTracker, QuotaObserver, UpkeepLease],
+    useFactory: (
+      options: ResolvedQuotaOptions,
+      tracker: UsageTracker,
+      observer: QuotaObserver,
+      lease: UpkeepLease,
+    ) => new Reconciler(tracker, options.usageSource ?? null, observer, { lease }),
+  },
+  {
+    provide: UsageUpkeep,
+    inject: [QUOTA_OPTIONS, UsageTracker, QuotaStore, Reconciler, UpkeepLease, QuotaObserver],
+    useFactory: (
+      options: ResolvedQuotaOptions,
+      tracker: UsageTracker,
+      store: QuotaStore,
+      reconciler: Reconciler,
+      lease: UpkeepLease,
+      observer: QuotaObserver,
+    ) =>
+      new UsageUpkeep(
+        { tracker, store, reconciler, lease, observer },
+        {
+          sweepMs: options.sweepSeconds * 1_000,
+          usageSyncMs: options.usageSyncSeconds * 1_000,
+          reconcileMs: options.reconcileSeconds * 1_000,
+        },
+      ),
   },
   {
     provide: QuotaAdmin,
@@ -118,6 +151,7 @@ export const quotaExports = [
   QuotaCacheService,
   QuotaChecker,
   Reconciler,
+  UsageUpkeep,
   QuotaAdmin,
   QuotaGuard,
   QuotaInterceptor,

@@ -1,24 +1,73 @@
-import { Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type BeforeApplicationShutdown,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
 import { QuotaCacheService } from '../core/quota-cache.service';
+import { QuotaChecker } from '../core/quota-checker';
 import { StoreBreakers } from '../core/store-breakers';
+import { UsageUpkeep } from '../core/usage-upkeep';
+import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
+
+/** So long a shutdown goes on reading usage; orchestrators kill after 30 s. */
+const SYNC_MS = 5_000;
 
 /**
- * Listens for changes on other instances from the start of the application to its end; then lets the
- * breakers rest, so that a client that is closed is not probed.
+ * From the start of the application to its end: listens for changes on other instances, and keeps
+ * the upkeep going. At the end no reservation is taken any more while the open ones settle, the
+ * table of quotas gets what this instance has changed, and the breakers rest, so that a client that
+ * is closed is not probed.
  */
 @Injectable()
-export class QuotaLifecycle implements OnModuleInit, OnApplicationShutdown {
+export class QuotaLifecycle
+  implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
+{
+  private readonly logger = new Logger('Quota');
+
   constructor(
     private readonly quotas: QuotaCacheService,
+    private readonly checker: QuotaChecker,
+    private readonly upkeep: UsageUpkeep,
     private readonly breakers: StoreBreakers,
+    @Inject(QUOTA_OPTIONS) private readonly options: ResolvedQuotaOptions,
   ) {}
 
   async onModuleInit(): Promise<void> {
     await this.quotas.start();
   }
 
+  onApplicationBootstrap(): void {
+    this.upkeep.start();
+  }
+
+  /** Before the server closes, so that who comes now gets an answer; the stores are still there. */
+  async beforeApplicationShutdown(): Promise<void> {
+    const { drainSeconds, usageSyncSeconds } = this.options;
+    const stopped = this.upkeep.stop();
+    if (!(await this.checker.drain(drainSeconds * 1_000))) {
+      this.logger.warn(
+        `Writes are still under way after ${String(drainSeconds)} s; the bytes of those that do not ` +
+          'finish go back at their deadline.',
+      );
+    }
+    await stopped;
+    if (usageSyncSeconds > 0) await this.syncUsage();
+  }
+
   async onApplicationShutdown(): Promise<void> {
     this.breakers.stop();
     await this.quotas.stop();
+  }
+
+  private async syncUsage(): Promise<void> {
+    try {
+      await this.upkeep.syncTenants(this.checker.takeTouched(), SYNC_MS);
+    } catch (error) {
+      this.logger.warn(`The usage was not written to the table of quotas: ${String(error)}`);
+    }
   }
 }

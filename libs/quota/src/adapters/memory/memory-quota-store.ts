@@ -22,6 +22,9 @@ export class MemoryQuotaStore extends QuotaStore {
   private readonly rows = new Map<string, QuotaRow>();
   private readonly stamps = new Map<string, number>();
   private lastStamp = 0;
+  /** When the usage of a row was read, in the order in which readings began. */
+  private readonly readings = new Map<string, number>();
+  private lastReading = 0;
 
   async load(tenant: string): Promise<{ row: QuotaRow | null; stamp: number }> {
     parseTenantId(tenant);
@@ -60,7 +63,25 @@ export class MemoryQuotaStore extends QuotaStore {
     parseTenantId(tenant);
     if (this.expect(tenant, options) === undefined) return null;
     this.rows.delete(tenant);
+    this.readings.delete(tenant);
     return { stamp: this.nextStamp(tenant) };
+  }
+
+  async recordUsage(
+    tenants: readonly string[],
+    read: (tenants: readonly string[]) => Promise<ReadonlyMap<string, number>>,
+  ): Promise<number> {
+    const readAt = ++this.lastReading;
+    let changed = 0;
+    for (const [tenant, bytes] of await read(tenants.filter((name) => this.rows.has(name)))) {
+      const row = this.rows.get(tenant);
+      const since = this.readings.get(tenant) ?? 0;
+      if (row === undefined || row.currentUsageBytes === bytes || since > readAt) continue;
+      this.rows.set(tenant, { ...row, currentUsageBytes: bytes });
+      this.readings.set(tenant, readAt);
+      changed += 1;
+    }
+    return changed;
   }
 
   private expect(tenant: string, options: ChangeOptions): QuotaRow | undefined {

@@ -46,7 +46,7 @@ class Desk {
   }
 
   get tenants(): number {
-    return (this.tracker as unknown as { tenants: { size: number } }).tenants.size;
+    return (this.tracker as unknown as { ledgers: { size: number } }).ledgers.size;
   }
 }
 
@@ -194,8 +194,8 @@ describe('MemoryUsageTracker: memory', () => {
     for (let i = 0; i < 1_000; i++) await desk.put('t', 'k', 1);
     desk.now += 10_000;
     for (let i = 0; i < 20; i++) await desk.put('t', 'k', 1);
-    const { tenants } = desk.tracker as unknown as {
-      tenants: { ledgers: Map<string, { marks: { byId: Map<string, unknown> } }> };
+    const { ledgers: tenants } = desk.tracker as unknown as {
+      ledgers: { ledgers: Map<string, { marks: { byId: Map<string, unknown> } }> };
     };
     expect(tenants.ledgers.get('t')?.marks.byId.size).toBe(20);
   });

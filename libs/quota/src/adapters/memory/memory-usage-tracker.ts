@@ -14,6 +14,7 @@ import {
   type ReserveReply,
   type ReserveRequest,
   type SweepReply,
+  type TenantPage,
   type Usage,
 } from '../../core';
 import { REAP_PER_TURN, check, reserve } from './admission';
@@ -39,7 +40,7 @@ export const monotonicClock = (): number => performance.timeOrigin + performance
 export class MemoryUsageTracker extends ValueTracker {
   readonly store = 'memory';
 
-  private readonly tenants = new Tenants();
+  private readonly ledgers = new Tenants();
   private readonly life = randomUUID();
   private lives = 0;
   private latest = -Infinity;
@@ -55,7 +56,7 @@ export class MemoryUsageTracker extends ValueTracker {
     for (;;) {
       const ledger = this.find(tenant) ?? this.newLedger();
       const reply = reserve(ledger, request, this.now());
-      if (reply?.outcome === 'reserved') this.tenants.keep(tenant, ledger, this.latest);
+      if (reply?.outcome === 'reserved') this.ledgers.keep(tenant, ledger, this.latest);
       if (reply) return reply;
       await nextTurn();
     }
@@ -122,7 +123,7 @@ export class MemoryUsageTracker extends ValueTracker {
     if (!old) return;
     const next = this.newLedger();
     next.stamp = old.stamp;
-    this.tenants.keep(tenant, next, this.latest);
+    this.ledgers.keep(tenant, next, this.latest);
   }
 
   override async recount(tenant: string): Promise<{ driftBytes: number; usage: Usage }> {
@@ -170,8 +171,19 @@ export class MemoryUsageTracker extends ValueTracker {
     checkRequest({ tenant });
     const ledger = this.find(tenant) ?? this.newLedger();
     const reply = correct(ledger, corrections, this.now());
-    if (!ledger.isEmpty) this.tenants.keep(tenant, ledger, this.latest);
+    if (!ledger.isEmpty) this.ledgers.keep(tenant, ledger, this.latest);
     return reply;
+  }
+
+  override async tenants(cursor: string | null, limit: number): Promise<TenantPage> {
+    checkCount('limit', limit, 1);
+    return this.ledgers.page(cursor, limit, () => true);
+  }
+
+  override async due(cursor: string | null, limit: number): Promise<TenantPage> {
+    checkCount('limit', limit, 1);
+    const now = this.now();
+    return this.ledgers.page(cursor, limit, (ledger) => ledger.hasDue(now));
   }
 
   override async getValue(
@@ -188,12 +200,12 @@ export class MemoryUsageTracker extends ValueTracker {
     const { tenant } = request;
     const ledger = this.find(tenant) ?? this.newLedger();
     const reply = putUnmetered(ledger, request, this.now());
-    if (reply.outcome === 'stored') this.tenants.keep(tenant, ledger, this.latest);
+    if (reply.outcome === 'stored') this.ledgers.keep(tenant, ledger, this.latest);
     return reply;
   }
 
   private find(tenant: string): TenantLedger | undefined {
-    return this.tenants.find(tenant, this.now());
+    return this.ledgers.find(tenant, this.now());
   }
 
   /** A ledger that is not yet the tenant's: kept only if something is to be kept in it. */

@@ -1,3 +1,5 @@
+import BTree from 'sorted-btree';
+import type { TenantPage } from '../../core';
 import { REAP_PER_TURN } from './admission';
 import type { TenantLedger } from './tenant-ledger';
 
@@ -13,12 +15,16 @@ const FORGET_MS = 600_000;
 /** Tidied in one visit; a small part of a turn, since every call pays for one. */
 const REAP_PER_VISIT = REAP_PER_TURN / 20;
 
+const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
 /**
  * The ledgers by tenant. No timer and no list of the idle: every call visits one tenant more, in
  * turn, so that what expired under a tenant that never comes back doesn't stay for good.
  */
 export class Tenants {
   private readonly ledgers = new Map<string, TenantLedger>();
+  /** The same in the order of their names, for walks that go on after a name. */
+  private readonly inOrder = new BTree<string, TenantLedger>(undefined, byText);
   private round = this.ledgers.entries();
 
   get size(): number {
@@ -36,6 +42,24 @@ export class Tenants {
   keep(tenant: string, ledger: TenantLedger, now: number): void {
     ledger.lastUsed = now;
     this.ledgers.set(tenant, ledger);
+    this.inOrder.set(tenant, ledger);
+  }
+
+  /** Looks at `limit` tenants after the cursor, and gives those that `wanted` takes. Visits nobody. */
+  page(
+    cursor: string | null,
+    limit: number,
+    wanted: (ledger: TenantLedger) => boolean,
+  ): TenantPage {
+    const tenants: string[] = [];
+    let last: string | undefined = cursor ?? undefined;
+    for (let left = limit; left > 0; left--) {
+      const pair = this.inOrder.nextHigherPair(last);
+      if (!pair) return { tenants, next: null };
+      last = pair[0];
+      if (wanted(pair[1])) tenants.push(last);
+    }
+    return { tenants, next: last ?? null };
   }
 
   private visitNext(now: number): void {
@@ -52,6 +76,9 @@ export class Tenants {
     ledger.marks.forget(now, REAP_PER_VISIT);
     // A stamp must outlive the tenant's entries. Only tenants with a quota of their own have one, so
     // strangers can't make these many.
-    if (idleMs >= FORGET_MS && ledger.isEmpty && ledger.stamp === 0) this.ledgers.delete(tenant);
+    if (idleMs >= FORGET_MS && ledger.isEmpty && ledger.stamp === 0) {
+      this.ledgers.delete(tenant);
+      this.inOrder.delete(tenant);
+    }
   }
 }

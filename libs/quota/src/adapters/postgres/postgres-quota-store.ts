@@ -14,8 +14,18 @@ import {
   type QuotaPatch,
 } from '../../core/quota-store';
 import { parseTenantId } from '../../core/tenant';
+import { exactNumber } from './bigint';
 import { toQuotaRow, toStamp } from './quota-rows';
-import { BEFORE, DELETE, LIST, LOAD, LOCK, PUT } from './quota-sql';
+import {
+  BEFORE,
+  DELETE,
+  LIST,
+  LOAD,
+  LOCK,
+  PUT,
+  RECORD_USAGE,
+  ROWS_OF,
+} from './quota-sql';
 import { TenantTurns } from './tenant-turns';
 import { unavailable } from './database-errors';
 import { inTransaction, withConnection, type Row, type Session } from './session';
@@ -87,6 +97,25 @@ export class PostgresQuotaStore extends QuotaStore {
       if ((await lockTenant(session, tenant, expectedVersion)) === undefined) return null;
       const [raw] = await session.query(DELETE, [tenant, actor]);
       return { stamp: toStamp(raw) };
+    });
+  }
+
+  /** No connection is held while the ledger is read. */
+  async recordUsage(
+    tenants: readonly string[],
+    read: (tenants: readonly string[]) => Promise<ReadonlyMap<string, number>>,
+  ): Promise<number> {
+    const rows = await withConnection(this.dataSource, 'usage_sync', (session) =>
+      session.query(ROWS_OF, [tenants]),
+    );
+    const readAt = rows[0]?.['read_at'];
+    if (readAt === undefined) return 0;
+    const used = await read(rows.map((row) => String(row['tenant_id'])));
+    if (used.size === 0) return 0;
+    const values = [[...used.keys()], [...used.values()], readAt];
+    return withConnection(this.dataSource, 'usage_sync', async (session) => {
+      const [counted] = await session.query(RECORD_USAGE, values);
+      return exactNumber(counted?.['changed']);
     });
   }
 

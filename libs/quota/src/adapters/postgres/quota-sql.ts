@@ -63,3 +63,28 @@ export const DELETE = `
   INSERT INTO quota_changes (tenant_id, actor, action, before)
   SELECT $1, $2, 'delete', ${SNAPSHOT} FROM old
   RETURNING id AS stamp`;
+
+/** Those of the tenants that have a row, and the time at which reading their usage begins. $1 tenants */
+export const ROWS_OF = `
+  SELECT tenant_id, clock_timestamp()::text AS read_at
+  FROM tenant_cache_quotas WHERE tenant_id = ANY($1::text[])`;
+
+/**
+ * Usage as it was read, into the rows where it is another, but not over a later reading. Rows are
+ * locked in one order, so that two of these cannot wait for each other; `updated_at` and `version`
+ * are those of the quota, and stay. $1 tenants, $2 bytes, $3 read at
+ */
+export const RECORD_USAGE = `
+  WITH reading AS (
+    SELECT * FROM unnest($1::text[], $2::bigint[]) AS r (tenant_id, bytes)
+  ), outdated AS (
+    SELECT q.id, r.bytes FROM tenant_cache_quotas q JOIN reading r USING (tenant_id)
+    WHERE q.current_usage_bytes <> r.bytes
+      AND (q.usage_read_at IS NULL OR q.usage_read_at <= $3::timestamptz)
+    ORDER BY q.tenant_id FOR NO KEY UPDATE OF q
+  ), written AS (
+    UPDATE tenant_cache_quotas q SET current_usage_bytes = o.bytes, usage_read_at = $3::timestamptz
+    FROM outdated o WHERE q.id = o.id
+    RETURNING 1
+  )
+  SELECT count(*)::int AS changed FROM written`;

@@ -64,6 +64,10 @@ export class TenantCacheQuota {
   })
   readonly currentUsageMb!: number;
 
+  /** When that was read from the ledger, by this database's clock; null: never. */
+  @Column({ name: 'usage_read_at', type: 'timestamptz', nullable: true })
+  usageReadAt!: Date | null;
+
   @Column({ name: 'quota_reset_at', type: 'timestamptz', nullable: true })
   quotaResetAt!: Date | null;
 

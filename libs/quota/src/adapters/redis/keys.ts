@@ -33,6 +33,27 @@ export class RedisKeys {
     return `${this.base(tenant)}:s`;
   }
 
+  /** A pattern of SCAN for the state keys of all tenants; the prefix has no sign of its own in it. */
+  get everyState(): string {
+    return `${this.prefix}:{*}:s`;
+  }
+
+  /** The tenant whose state key this is; null when it is none. */
+  tenantOf(state: string): string | null {
+    const head = `${this.prefix}:{`;
+    if (!state.startsWith(head) || !state.endsWith('}:s')) return null;
+    try {
+      return decodeURIComponent(state.slice(head.length, -'}:s'.length));
+    } catch {
+      return null;
+    }
+  }
+
+  /** A lease of {@link RedisLease}. */
+  lease(name: string): string {
+    return `${this.prefix}:lease:${name}`;
+  }
+
   /** The shared copy of the tenant's quota, with a life of its own. */
   config(tenant: string): string {
     return `${this.base(tenant)}:cfg`;

@@ -17,6 +17,7 @@ import {
   type ReserveRequest,
   type StoredValue,
   type SweepReply,
+  type TenantPage,
   type Usage,
 } from '../../core';
 import {
@@ -35,6 +36,7 @@ import { LedgerUpkeep } from './ledger-upkeep';
 import { RedisCalls, type RedisClient } from './redis-calls';
 import { RedisScripts } from './redis-scripts';
 import { ReplyCode } from './replies';
+import { TenantListing } from './tenant-listing';
 import { SMALL_VALUE_BYTES } from './value-lane';
 
 export interface RedisUsageTrackerOptions {
@@ -53,12 +55,15 @@ export class RedisUsageTracker extends ValueTracker {
   readonly store = 'redis';
   private readonly ledger: LedgerScripts;
   private readonly upkeep: LedgerUpkeep;
+  private readonly listing: TenantListing;
 
   /** @param client any client of ioredis; see {@link quotaRedisOptions} for what it should be told. */
   constructor(client: RedisClient, options: RedisUsageTrackerOptions = {}) {
     super();
     const scripts = new RedisScripts(new RedisCalls(client, options.deadlineMs));
-    this.ledger = new LedgerScripts(scripts, new RedisKeys(options.prefix), options.onDefect);
+    const keys = new RedisKeys(options.prefix);
+    this.ledger = new LedgerScripts(scripts, keys, options.onDefect);
+    this.listing = new TenantListing(scripts.calls, keys);
     this.upkeep = new LedgerUpkeep(this.ledger);
   }
 
@@ -154,6 +159,14 @@ export class RedisUsageTracker extends ValueTracker {
     corrections: readonly EntryCorrection[],
   ): Promise<{ applied: number; deltaBytes: number }> {
     return this.upkeep.correct(tenant, corrections);
+  }
+
+  tenants(cursor: string | null, limit: number): Promise<TenantPage> {
+    return this.listing.page(cursor, limit, false);
+  }
+
+  override due(cursor: string | null, limit: number): Promise<TenantPage> {
+    return this.listing.page(cursor, limit, true);
   }
 
   async getValue(

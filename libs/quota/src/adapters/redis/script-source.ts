@@ -17,6 +17,8 @@ export const SCRIPT_NAMES = [
   'entries',
   'lookup',
   'correct',
+  'tenants',
+  'lease',
   'value-get',
   'value-put-unmetered',
   'config-put',

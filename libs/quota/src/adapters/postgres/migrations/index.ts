@@ -5,6 +5,7 @@ import { CreateTenantCacheQuotas1767225600001 } from './1767225600001-create-ten
 import { CreateQuotaChanges1767225600002 } from './1767225600002-create-quota-changes';
 import { CreateTenantCacheMetrics1767225600003 } from './1767225600003-create-tenant-cache-metrics';
 import { CreateQuotaLedger1767225600004 } from './1767225600004-create-quota-ledger';
+import { AddUsageReadAt1767225600010 } from './1767225600010-add-usage-read-at';
 
 /** The library's entities, for the `entities` of a DataSource. */
 export const quotaEntities = [TenantCacheQuota, QuotaChange, TenantCacheMetric];
@@ -15,4 +16,5 @@ export const quotaMigrations = [
   CreateQuotaChanges1767225600002,
   CreateTenantCacheMetrics1767225600003,
   CreateQuotaLedger1767225600004,
+  AddUsageReadAt1767225600010,
 ];

@@ -1,0 +1,54 @@
+import { Holds } from './holds';
+
+describe('Holds', () => {
+  it('knows what is open, and forgets what lapsed as the ledger does', () => {
+    let now = 0;
+    const holds = new Holds(() => now);
+    holds.open('a', 10, 100);
+    now = 50;
+    holds.open('b', 5, 100);
+    expect(holds.bytes).toBe(15);
+    holds.settle('b');
+    holds.settle('b');
+    holds.settle('never');
+    expect(holds.bytes).toBe(10);
+    now = 100;
+    expect(holds.bytes).toBe(0);
+  });
+
+  it('drains: refuses what is new, waits for what is open and for what is being decided', async () => {
+    const holds = new Holds();
+    let decide = (): void => undefined;
+    const deciding = holds.deciding(async () => {
+      await new Promise<void>((resolve) => (decide = resolve));
+      holds.open('a', 10, 60_000);
+    });
+    const order: string[] = [];
+    const drained = holds.drain(10_000).then((done) => order.push(`drained ${String(done)}`));
+    await expect(holds.deciding(async () => 1)).rejects.toMatchObject({
+      code: 'quota_unavailable',
+      applied: 'no',
+      closing: true,
+    });
+    decide();
+    await deciding;
+    order.push('decided');
+    holds.settle('a');
+    await drained;
+    expect(order).toEqual(['decided', 'drained true']);
+    expect(await holds.drain(0)).toBe(true);
+  });
+
+  it('says when something was not settled in time', async () => {
+    const holds = new Holds();
+    holds.open('a', 10, 60_000);
+    expect(await holds.drain(1)).toBe(false);
+  });
+
+  it('tells once which tenants were touched', () => {
+    const holds = new Holds();
+    for (const tenant of ['a', 'b', 'a']) holds.touch(tenant);
+    expect(holds.takeTouched()).toEqual(['a', 'b']);
+    expect(holds.takeTouched()).toEqual([]);
+  });
+});

@@ -1,0 +1,100 @@
+import { QuotaUnavailableError } from './errors';
+
+/** Beyond this the rest waits for the next synchronisation of all tenants. */
+const MOST_TOUCHED = 100_000;
+
+interface Open {
+  readonly bytes: number;
+  readonly lapsesAt: number;
+}
+
+/**
+ * The reservations this instance has open: how much they hold, and an end to them. One that its
+ * owner forgot is counted until its deadline, as the ledger does. All have the same life, so the
+ * first to be opened is the first to lapse.
+ */
+export class Holds {
+  private readonly reservations = new Map<string, Open>();
+  private touched = new Set<string>();
+  private held = 0;
+  private underWay = 0;
+  private closed = false;
+  private idle: (() => void) | undefined;
+
+  /** @param clock ms, going on evenly */
+  constructor(private readonly clock: () => number = () => performance.now()) {}
+
+  get bytes(): number {
+    this.forgetLapsed();
+    return this.held;
+  }
+
+  /** Runs a decision that may open a reservation. @throws QuotaUnavailableError once drained. */
+  async deciding<T>(decide: () => Promise<T>): Promise<T> {
+    if (this.closed) {
+      throw new QuotaUnavailableError('reserve', { applied: 'no', closing: true });
+    }
+    this.underWay += 1;
+    try {
+      return await decide();
+    } finally {
+      this.underWay -= 1;
+      this.tellIdle();
+    }
+  }
+
+  open(id: string, bytes: number, lifeMs: number): void {
+    this.forgetLapsed();
+    this.reservations.set(id, { bytes, lapsesAt: this.clock() + lifeMs });
+    this.held += bytes;
+  }
+
+  settle(id: string): void {
+    const open = this.reservations.get(id);
+    if (open === undefined) return;
+    this.reservations.delete(id);
+    this.held -= open.bytes;
+    this.tellIdle();
+  }
+
+  touch(tenant: string): void {
+    if (this.touched.size < MOST_TOUCHED) this.touched.add(tenant);
+  }
+
+  takeTouched(): string[] {
+    const { touched } = this;
+    this.touched = new Set();
+    return [...touched];
+  }
+
+  /** Lets nothing new in, and waits for what is open. False when that took longer than `limitMs`. */
+  async drain(limitMs: number): Promise<boolean> {
+    this.closed = true;
+    this.forgetLapsed();
+    if (this.isIdle()) return true;
+    let timer: NodeJS.Timeout | undefined;
+    const done = await new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(false), limitMs);
+      this.idle = () => resolve(true);
+    });
+    clearTimeout(timer);
+    return done;
+  }
+
+  private isIdle(): boolean {
+    return this.underWay === 0 && this.reservations.size === 0;
+  }
+
+  private tellIdle(): void {
+    if (this.idle !== undefined && this.isIdle()) this.idle();
+  }
+
+  private forgetLapsed(): void {
+    const now = this.clock();
+    for (const [id, { bytes, lapsesAt }] of this.reservations) {
+      if (lapsesAt > now) return;
+      this.reservations.delete(id);
+      this.held -= bytes;
+    }
+  }
+}

@@ -1,0 +1,48 @@
+/** A round begins this share of the interval after the one before, at least, and never later than it. */
+const EARLIEST = 0.75;
+
+/**
+ * Work that comes round: one at a time, at a jittered interval so that instances don't move in step,
+ * until it is stopped. A round that fails is told of and does not end the rounds.
+ */
+export class Rounds {
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> | undefined;
+  private stopped = false;
+
+  /** @param work resolves to true when there is more to do at once */
+  constructor(
+    private readonly intervalMs: number,
+    private readonly work: () => Promise<boolean>,
+    private readonly onError: (error: unknown) => void,
+  ) {}
+
+  start(): void {
+    this.plan(this.intervalMs);
+  }
+
+  /** No round begins any more; resolves when the one under way is over. */
+  async stop(): Promise<void> {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    await this.running;
+  }
+
+  private plan(ms: number): void {
+    if (this.stopped) return;
+    const pause = ms * (EARLIEST + Math.random() * (1 - EARLIEST));
+    this.timer = setTimeout(() => {
+      this.running = this.round();
+    }, pause).unref();
+  }
+
+  private async round(): Promise<void> {
+    let more = false;
+    try {
+      more = await this.work();
+    } catch (error) {
+      this.onError(error);
+    }
+    this.plan(more ? 0 : this.intervalMs);
+  }
+}
