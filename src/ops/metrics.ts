@@ -25,10 +25,8 @@ const COUNTERS = {
 const GAUGES = {
   quota_reserved_bytes: ['Bytes this instance holds for writes on their way'],
   quota_tenants_over_quota: ['Tenants that hold more than their quota'],
-  quota_usage_drift_bytes: [
-    'Drift the latest reconciliation found: counted minus true, signed; in all, and by cause',
-    'cause',
-  ],
+  quota_usage_drift_bytes: ['Drift the latest reconciliation found: counted minus true, signed'],
+  quota_usage_drift_cause_bytes: ['The same drift, by what was wrong', 'cause'],
   quota_store_state: ['0 closed, 1 half-open, 2 open', 'store'],
   quota_enforcement_mode: ['1 for the mode in force', 'mode'],
 } as const;

@@ -102,7 +102,9 @@ describe('SIGTERM', () => {
       const service = await Process.start({ ...settings, HTTP_ADAPTER: adapter });
       running.push(service);
       await service.request('PUT', '/admin/quotas/acme', JSON.stringify({ quotaMb: 50 }));
-      expect((await service.request('PUT', '/cache/kept', bytes(100 * KB))).status).toBeLessThan(202);
+      expect((await service.request('PUT', '/cache/kept', bytes(100 * KB))).status).toBeLessThan(
+        202,
+      );
 
       const underWay = Array.from({ length: 8 }, (_, i) =>
         service.request('PUT', `/probe/${adapter}-${String(i)}?ms=1500`, bytes(10 * KB)),
@@ -130,7 +132,9 @@ describe('SIGTERM', () => {
       expect(books).toMatchObject({ reserved: 0, trueReserved: 0, open: 0 });
       expect(books.committed).toBe(books.trueCommitted);
       expect(books.committed).toBeGreaterThanOrEqual((100 + 8 * 10) * KB);
-      const row = await database.getRepository(TenantCacheQuota).findOneByOrFail({ tenantId: 'acme' });
+      const row = await database
+        .getRepository(TenantCacheQuota)
+        .findOneByOrFail({ tenantId: 'acme' });
       expect(row.currentUsageBytes).toBe(books.committed);
     },
     60_000,

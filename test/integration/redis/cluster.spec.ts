@@ -7,7 +7,8 @@ import {
   RedisQuotaCache,
   RedisUsageTracker,
 } from '../../../libs/quota/src/adapters/redis';
-import { Scene } from '../../contract/usage-tracker/scene';
+import type { TenantPage } from '../../../libs/quota/src/core';
+import { Scene, untilDue } from '../../contract/usage-tracker/scene';
 import { startRedis, waitUntil, type RedisServer } from '../../support';
 import { expectExact } from './auditor';
 
@@ -60,6 +61,26 @@ describe('a Redis Cluster of three nodes', () => {
       quotaBytes: 1e9,
       hardBytes: 1e9,
     });
+
+  it('lists the tenants of all its nodes, and those with something due', async () => {
+    const scenes = Array.from({ length: 30 }, () => scene());
+    for (const [i, s] of scenes.entries()) await s.put('a', 1, i % 2 === 0 ? { ttlMs: 20 } : {});
+    await untilDue(20);
+    const all = async (list: 'tenants' | 'due'): Promise<string[]> => {
+      const found: string[] = [];
+      let cursor: string | null = null;
+      do {
+        const page: TenantPage = await scenes[0]!.tracker[list](cursor, 1_000);
+        found.push(...page.tenants);
+        cursor = page.next;
+      } while (cursor !== null);
+      const own = new Set(scenes.map(({ tenant }) => tenant));
+      return found.filter((tenant) => own.has(tenant)).toSorted();
+    };
+    expect(await all('tenants')).toEqual(scenes.map(({ tenant }) => tenant).toSorted());
+    const due = scenes.filter((_, i) => i % 2 === 0).map(({ tenant }) => tenant);
+    expect(await all('due')).toEqual(due.toSorted());
+  });
 
   it('keeps each tenant on one node, and all operations work', async () => {
     const homes = new Set<number>();

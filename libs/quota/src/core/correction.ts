@@ -40,7 +40,8 @@ export function growthAndShrink(findings: readonly Finding[]): {
   /** What the shrinking ones come to. */
   bytes: number;
 } {
-  const shrinks = ({ cause, dropBytes }: Finding): boolean => cause === 'extraBytes' || dropBytes > 0;
+  const shrinks = ({ cause, dropBytes }: Finding): boolean =>
+    cause === 'extraBytes' || dropBytes > 0;
   const shrink = findings.filter(shrinks);
   return {
     growth: findings.filter((finding) => !shrinks(finding)),

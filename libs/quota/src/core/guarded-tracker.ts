@@ -14,6 +14,7 @@ import {
   type ReserveReply,
   type ReserveRequest,
   type SweepReply,
+  type TenantPage,
   type Usage,
 } from './usage-tracker';
 
@@ -88,6 +89,14 @@ function guarded<Base extends TrackerClass>(base: Base) {
       corrections: readonly EntryCorrection[],
     ): Promise<{ applied: number; deltaBytes: number }> {
       return this.breaker.run('correct', () => this.inner.correct(tenant, corrections));
+    }
+
+    tenants(cursor: string | null, limit: number): Promise<TenantPage> {
+      return this.breaker.run('tenants', () => this.inner.tenants(cursor, limit));
+    }
+
+    override due(cursor: string | null, limit: number): Promise<TenantPage> {
+      return this.breaker.run('due', () => this.inner.due(cursor, limit));
     }
   }
   return Guarded;

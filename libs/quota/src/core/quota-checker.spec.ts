@@ -351,3 +351,33 @@ describe('QuotaChecker', () => {
     expect(await admin.reconcile('acme')).toMatchObject({ driftBytes: 0, usedBytes: 0 });
   });
 });
+
+describe('QuotaChecker, of what is open here', () => {
+  it('knows how many bytes it holds, and whose usage it changed', async () => {
+    const { checker } = setUp();
+    const first = reservationOf(await checker.reserve({ tenant: 'acme', key: 'a', bytes: 10 }));
+    const second = reservationOf(await checker.reserve({ tenant: 'acme', key: 'b', bytes: 5 }));
+    expect(checker.reservedBytes).toBe(15);
+    await first.commit(8);
+    expect(checker.reservedBytes).toBe(5);
+    await second.release();
+    expect(checker.reservedBytes).toBe(0);
+    expect(checker.takeTouched()).toEqual(['acme']);
+    await checker.remove('beta', 'a');
+    await checker.refund('gamma', 0);
+    expect(checker.takeTouched()).toEqual(['beta', 'gamma']);
+  });
+
+  it('takes nothing new once it drains, and settles what is open', async () => {
+    const { checker } = setUp();
+    const open = reservationOf(await checker.reserve({ tenant: 'acme', key: 'a', bytes: 10 }));
+    const drained = checker.drain(10_000);
+    await expect(checker.reserve({ tenant: 'acme', bytes: 1 })).rejects.toMatchObject({
+      applied: 'no',
+      closing: true,
+    });
+    expect((await checker.check({ tenant: 'acme', bytes: 1 })).admitted).toBe(true);
+    await open.commit();
+    expect(await drained).toBe(true);
+  });
+});

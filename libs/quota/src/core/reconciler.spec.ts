@@ -154,7 +154,11 @@ describe('Reconciler', () => {
       const errors: string[] = [];
       set.observer.on('error', ({ operation, error }) => errors.push(`${operation} ${error}`));
       const options = { secondReadingMs: 1 };
-      return { ...set, errors, patient: new Reconciler(set.tracker, set.storage, set.observer, options) };
+      return {
+        ...set,
+        errors,
+        patient: new Reconciler(set.tracker, set.storage, set.observer, options),
+      };
     }
 
     it('is applied when a second reading says the same', async () => {

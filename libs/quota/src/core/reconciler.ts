@@ -84,10 +84,7 @@ export class Reconciler {
    *
    * @param routine true: nobody asked; said in the event
    */
-  async reconcileIfFree(
-    tenant: string,
-    { routine = false } = {},
-  ): Promise<ReconcileReport | null> {
+  async reconcileIfFree(tenant: string, { routine = false } = {}): Promise<ReconcileReport | null> {
     const held = await this.lease.take(`reconcile:${tenant}`, LEASE_MS);
     if (held === null) return null;
     try {
@@ -98,17 +95,14 @@ export class Reconciler {
     }
   }
 
-  private async work(
-    tenant: string,
-    held: HeldLease,
-    routine: boolean,
-  ): Promise<ReconcileReport> {
+  private async work(tenant: string, held: HeldLease, routine: boolean): Promise<ReconcileReport> {
     const applied: Applied = { count: 0, missingBytes: 0, extraBytes: 0, wrongSizeBytes: 0 };
     if (this.source !== null) await this.align({ source: this.source, tenant, held, applied });
     const { driftBytes: recountBytes, usage } = await this.tracker.recount(tenant);
     const { count: corrected, ...entries } = applied;
     const causes = { ...entries, recountBytes };
-    const driftBytes = causes.missingBytes + causes.extraBytes + causes.wrongSizeBytes + recountBytes;
+    const driftBytes =
+      causes.missingBytes + causes.extraBytes + causes.wrongSizeBytes + recountBytes;
     const report = { tenant, driftBytes, causes, corrected, usedBytes: usedBytes(usage) };
     this.observer.emit('reconciled', { ...report, routine });
     return report;

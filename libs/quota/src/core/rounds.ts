@@ -1,6 +1,11 @@
 /** A round begins this share of the interval after the one before, at least, and never later than it. */
 const EARLIEST = 0.75;
 
+/** `more`: the next round begins at once. `elsewhere`: another instance is at it; look again halfway. */
+export type RoundResult = 'done' | 'more' | 'elsewhere';
+
+const PAUSES: Readonly<Record<RoundResult, number>> = { done: 1, more: 0, elsewhere: 0.5 };
+
 /**
  * Work that comes round: one at a time, at a jittered interval so that instances don't move in step,
  * until it is stopped. A round that fails is told of and does not end the rounds.
@@ -10,10 +15,9 @@ export class Rounds {
   private running: Promise<void> | undefined;
   private stopped = false;
 
-  /** @param work resolves to true when there is more to do at once */
   constructor(
     private readonly intervalMs: number,
-    private readonly work: () => Promise<boolean>,
+    private readonly work: () => Promise<RoundResult>,
     private readonly onError: (error: unknown) => void,
   ) {}
 
@@ -37,12 +41,12 @@ export class Rounds {
   }
 
   private async round(): Promise<void> {
-    let more = false;
+    let result: RoundResult = 'done';
     try {
-      more = await this.work();
+      result = await this.work();
     } catch (error) {
       this.onError(error);
     }
-    this.plan(more ? 0 : this.intervalMs);
+    this.plan(this.intervalMs * PAUSES[result]);
   }
 }

@@ -2,7 +2,7 @@ import type { HeldLease, UpkeepLease } from './lease';
 import type { QuotaObserver } from './observer';
 import type { QuotaPage, QuotaStore } from './quota-store';
 import type { Reconciler } from './reconciler';
-import { Rounds } from './rounds';
+import { Rounds, type RoundResult } from './rounds';
 import { usedBytes, type TenantPage, type UsageTracker } from './usage-tracker';
 
 export interface UsageUpkeepOptions {
@@ -35,8 +35,8 @@ interface Swept {
 /**
  * What nobody's request triggers: expired entries and lapsed reservations of tenants that no longer
  * write go, usage is written to the table of quotas, and usage is recomputed from what is really
- * there. Any number of instances may do it at once: the sweep is harmless, the others take turns by
- * a lease. What fails is told to the observer and tried again in the next round.
+ * there. Instances that do it at once do no harm; they take turns by a lease to spare the stores.
+ * What fails is told to the observer and tried again in the next round.
  */
 export class UsageUpkeep {
   private readonly rounds: Rounds[] = [];
@@ -55,7 +55,7 @@ export class UsageUpkeep {
 
   start(): void {
     const { sweepMs, usageSyncMs, reconcileMs } = this.options;
-    this.begin('sweep', sweepMs, async () => (await this.sweep()).more);
+    this.begin('sweep', sweepMs, () => this.sweepInTurn(sweepMs));
     this.begin('usage_sync', usageSyncMs, () => this.taking('usage_sync', usageSyncMs));
     this.begin('reconcile', reconcileMs, () => this.taking('reconcile', reconcileMs));
   }
@@ -132,7 +132,7 @@ export class UsageUpkeep {
     );
   }
 
-  private begin(operation: string, ms: number, work: () => Promise<boolean>): void {
+  private begin(operation: string, ms: number, work: () => Promise<RoundResult>): void {
     if (ms === 0) return;
     const rounds = new Rounds(ms, work, (error) => this.tell(operation, error));
     this.rounds.push(rounds);
@@ -140,15 +140,29 @@ export class UsageUpkeep {
   }
 
   /**
+   * However many instances there are, they sweep at most twice an interval: the lease is held for half
+   * of it and not given up. One that finds it taken looks again after another half, so that a holder
+   * that was killed costs no time.
+   */
+  private async sweepInTurn(intervalMs: number): Promise<RoundResult> {
+    const lease = await this.parts.lease.take('sweep', Math.ceil(intervalMs / 2));
+    if (lease === null) return 'elsewhere';
+    const { more } = await this.sweep();
+    if (!more) return 'done';
+    await lease.release();
+    return 'more';
+  }
+
+  /**
    * A round of which one is enough for all instances: the lease is kept while it goes on, and then for
    * half the interval more, so that the others' next turn finds it done.
    */
-  private async taking(name: 'usage_sync' | 'reconcile', intervalMs: number): Promise<boolean> {
+  private async taking(name: 'usage_sync' | 'reconcile', intervalMs: number): Promise<RoundResult> {
     const lease = await this.parts.lease.take(name, LEASE_MS);
-    if (lease === null) return false;
+    if (lease === null) return 'done';
     await (name === 'reconcile' ? this.reconcileAll(lease) : this.syncUsage(lease));
     await (this.stopped ? lease.release() : lease.keep(Math.ceil(intervalMs / 2)));
-    return false;
+    return 'done';
   }
 
   private async walk(

@@ -16,16 +16,7 @@ import {
 import { parseTenantId } from '../../core/tenant';
 import { exactNumber } from './bigint';
 import { toQuotaRow, toStamp } from './quota-rows';
-import {
-  BEFORE,
-  DELETE,
-  LIST,
-  LOAD,
-  LOCK,
-  PUT,
-  RECORD_USAGE,
-  ROWS_OF,
-} from './quota-sql';
+import { BEFORE, DELETE, LIST, LOAD, LOCK, PUT, RECORD_USAGE, ROWS_OF } from './quota-sql';
 import { TenantTurns } from './tenant-turns';
 import { unavailable } from './database-errors';
 import { inTransaction, withConnection, type Row, type Session } from './session';
