@@ -1,4 +1,10 @@
-import { QuotaObserver, type QuotaRollout, type StoreBreakers, type StoreState } from '@app/quota';
+import {
+  QuotaObserver,
+  type QuotaChecker,
+  type QuotaRollout,
+  type StoreBreakers,
+  type StoreState,
+} from '@app/quota';
 import type { Redis } from 'ioredis';
 import { Gauge, Registry, type Histogram } from 'prom-client';
 import type { DataSource } from 'typeorm';
@@ -12,6 +18,9 @@ function setUp() {
     quota_store_state: gauge('quota_store_state', 'store'),
     quota_enforcement_mode: gauge('quota_enforcement_mode', 'mode'),
     quota_tenants_over_quota: gauge('quota_tenants_over_quota'),
+    quota_reserved_bytes: gauge('quota_reserved_bytes'),
+    quota_usage_drift_bytes: gauge('quota_usage_drift_bytes'),
+    quota_usage_drift_cause_bytes: gauge('quota_usage_drift_cause_bytes', 'cause'),
   } as unknown as Gauges;
   const states = async (): Promise<Record<string, number>> => {
     const { values } = await gauges.quota_store_state.get();
@@ -46,6 +55,7 @@ it.each<[string, StoreState, number, number]>([
   async (status, state, redis, postgres) => {
     const { gauges, states } = setUp();
     const sources = {
+      checker: { reservedBytes: 0 } as QuotaChecker,
       rollout: { current: { enabled: true, logOnly: false, percent: 100 } } as QuotaRollout,
       breakers: { states: () => ({ redis: state, postgres: state }) } as unknown as StoreBreakers,
       dataSource: { query: () => Promise.resolve([{ tenants: 3 }]) } as unknown as DataSource,

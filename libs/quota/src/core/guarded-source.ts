@@ -38,6 +38,13 @@ export class GuardedQuotaStore extends QuotaStore {
   delete(tenant: string, options: ChangeOptions): Promise<{ stamp: number } | null> {
     return this.breaker.run('quota_change', () => this.inner.delete(tenant, options));
   }
+
+  recordUsage(
+    tenants: readonly string[],
+    read: (tenants: readonly string[]) => Promise<ReadonlyMap<string, number>>,
+  ): Promise<number> {
+    return this.breaker.run('usage_sync', () => this.inner.recordUsage(tenants, read));
+  }
 }
 
 /** Shared copies behind a breaker: while their store is away they are skipped at once. */

@@ -58,6 +58,8 @@ export function must<T>(value: T | undefined, field: string): T {
 
 const bigint = z.unknown().transform((value) => exactNumber(value));
 
+export const tenantRow = z.object({ tenant_id: z.string(), due: z.boolean() });
+
 export const view = z.object({
   key: z.instanceof(Buffer).transform((bytes) => bytes.toString()),
   bytes: bigint.nullable(),

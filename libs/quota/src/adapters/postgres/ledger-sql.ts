@@ -34,6 +34,15 @@ const PENDING = (key: string): string => `(
     WHERE h.tenant_id = $1 AND h.key = ${key} AND h.state = 'open'
     ORDER BY h.bytes DESC LIMIT 1) IS NOT NULL AS pending`;
 
+/**
+ * A page of tenants by name. What is due is asked for row by row, which needs no index on a column
+ * that every write would change. $1 after, $2 limit
+ */
+export const TENANTS = `
+  SELECT l.tenant_id, coalesce(least(l.due_at, nullif(l.marks_at, 0))
+    <= extract(epoch FROM clock_timestamp()) * 1000, false) AS due
+  FROM quota_ledger l WHERE l.tenant_id > $1 ORDER BY l.tenant_id LIMIT $2`;
+
 /** Expired ones too, so that a page can be told from the end. $1 tenant, $2 after, $3 limit */
 export const ENTRIES = `
   SELECT e.key, e.bytes, e.expires_at, e.version, ${LIVE} AS live, ${PENDING('e.key')}

@@ -1,10 +1,10 @@
 import { Buffer } from 'node:buffer';
-import { parseTenantId, type EntryCorrection, type KeyView } from '../../core';
+import { parseTenantId, type EntryCorrection, type KeyView, type TenantPage } from '../../core';
 import { unavailable } from './database-errors';
 import { invalid, keyBytes, optionalWhole, whole } from './ledger-arguments';
 import type { LedgerCalls } from './ledger-calls';
-import { view } from './ledger-replies';
-import { ENTRIES, LOOKUP } from './ledger-sql';
+import { tenantRow, view } from './ledger-replies';
+import { ENTRIES, LOOKUP, TENANTS } from './ledger-sql';
 import type { Row } from './session';
 
 /** Keys in one statement. */
@@ -14,6 +14,19 @@ const MAX_PAGE = 1_000;
 /** The operations that walk entries. */
 export class LedgerUpkeep {
   constructor(private readonly calls: LedgerCalls) {}
+
+  /** By name; the cursor is the last tenant looked at. */
+  async tenants(cursor: string | null, limit: number, onlyDue: boolean): Promise<TenantPage> {
+    if (whole(limit, 'limit') < 1) throw invalid('limit', 'at least 1');
+    const size = Math.min(limit, MAX_PAGE);
+    const after = cursor === null ? '' : parseTenantId(cursor);
+    const found = await this.calls.query('tenants', TENANTS, after, [size]);
+    const rows = found.map((row) => tenantRow.parse(row));
+    return {
+      tenants: rows.filter(({ due }) => due || !onlyDue).map(({ tenant_id: tenant }) => tenant),
+      next: rows.length === size ? (rows.at(-1)?.tenant_id ?? null) : null,
+    };
+  }
 
   /** In the order of the keys' bytes; the cursor is the last key looked at. */
   async entries(

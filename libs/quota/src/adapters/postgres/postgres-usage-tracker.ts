@@ -15,6 +15,7 @@ import {
   type ReserveReply,
   type ReserveRequest,
   type SweepReply,
+  type TenantPage,
   type Usage,
 } from '../../core';
 import {
@@ -149,6 +150,14 @@ export class PostgresUsageTracker extends UsageTracker {
     corrections: readonly EntryCorrection[],
   ): Promise<{ applied: number; deltaBytes: number }> {
     return this.upkeep.correct(tenant, corrections);
+  }
+
+  tenants(cursor: string | null, limit: number): Promise<TenantPage> {
+    return this.upkeep.tenants(cursor, limit, false);
+  }
+
+  override due(cursor: string | null, limit: number): Promise<TenantPage> {
+    return this.upkeep.tenants(cursor, limit, true);
   }
 }
 

@@ -14,7 +14,10 @@ import {
 } from './fragments';
 import { MAX } from './tables';
 
-/** Reaps at most so many expired entries and as many lapsed reservations; `more` when there are more. */
+/**
+ * Reaps at most so many expired entries and as many lapsed reservations, `more` when there are more;
+ * and forgets old marks, so that a tenant at rest is not due again.
+ */
 const SWEEP = ledgerFunction(
   'quota_ledger_sweep',
   'p_tenant text, p_max bigint',
@@ -26,7 +29,11 @@ const SWEEP = ledgerFunction(
       ${reap(`least(p_max, ${REAP_AT_ONCE})`, 'NULL')}
       expired := done.expired; lapsed := done.lapsed;
     END IF;
-    IF known THEN PERFORM quota_ledger_forget(p_tenant, now_ms, least(p_max, ${REAP_AT_ONCE})); END IF;
+    IF known AND s.marks_at > 0 THEN
+      PERFORM quota_ledger_forget(p_tenant, now_ms, least(p_max, ${REAP_AT_ONCE}));
+      s.marks_at := coalesce((SELECT h.deadline FROM quota_ledger_holds h
+        WHERE h.tenant_id = p_tenant AND h.state <> 'open' ORDER BY h.deadline LIMIT 1), 0);
+    END IF;
     ${finish(
       `CASE WHEN more THEN 'more' ELSE 'done' END`,
       `'expired', expired, 'lapsed', lapsed,
