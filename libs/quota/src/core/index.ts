@@ -1,3 +1,4 @@
+export * from './bank';
 export * from './breaker';
 export * from './bytes';
 export * from './decision';

@@ -1,0 +1,141 @@
+import { QuotaUnavailableError } from './errors';
+
+/**
+ * Part of a tenant's hard limit that the bank has given to the ledger beside it. A ledger takes a
+ * grant only in place of the one it was computed from, so that a late one does no harm.
+ */
+export interface Grant {
+  /** Names the tenant's life, by the bank; another one means that the tenant was deleted meanwhile. */
+  readonly generation: string;
+  /** Rises with every grant of the tenant, over all its lives. */
+  readonly seq: number;
+  /** All that is granted, in bytes, this grant included. */
+  readonly bytes: number;
+  /** The tenant had no grant before; a ledger that knows none yet may take it. */
+  readonly first: boolean;
+}
+
+export interface GrantRequest {
+  readonly tenant: string;
+  /** {@link Grant.seq} the ledger knows; 0: none. */
+  readonly seen: number;
+  /** What the ledger wants to hold, in bytes. */
+  readonly wantBytes: number;
+  /** Granted and drawn stay within it. */
+  readonly hardBytes: number;
+  /** Granted beyond what is wanted, as far as the limit allows, so that not every write asks. */
+  readonly chunkBytes: number;
+  /** The ledger was rebuilt from what is really stored: what it knows is right, whatever it was. */
+  readonly rebuilt?: boolean;
+}
+
+export type GrantReply =
+  /** `grant.bytes` is less than wanted where nothing more can be granted. */
+  | { readonly outcome: 'granted'; readonly grant: Grant; readonly drawnBytes: number }
+  /** The ledger has known a later grant than it says: its data is gone, or is older than it was. */
+  | { readonly outcome: 'lost'; readonly generation: string }
+  /** The tenant was deleted, and the ledger's part of it must go first; see {@link QuotaBank.dropped}. */
+  | { readonly outcome: 'dropping'; readonly generation: string };
+
+/** What one key came to while the bank decided; `bytes` absent: it was removed. */
+export interface FoldItem {
+  readonly key: string;
+  readonly bytes?: number;
+  /** Left of its life; 0: it has expired meanwhile. Absent: it does not expire. */
+  readonly ttlMs?: number;
+  /** See CommitRequest.version; 0 when it had none. */
+  readonly version: number;
+}
+
+/** A part of the bank's journal. It does not change any more until {@link QuotaBank.endFold}. */
+export interface FoldBatch {
+  /** Rises by one with each batch of the tenant. */
+  readonly number: number;
+  readonly generation: string;
+  readonly items: readonly FoldItem[];
+  /** Charged without a key. */
+  readonly unkeyedBytes: number;
+  /** Given back of what the ledger had charged without a key. */
+  readonly refundBytes: number;
+  /** Of items and charges: moves from drawn to granted. */
+  readonly bytes: number;
+}
+
+export interface BankStanding {
+  readonly generation: string;
+  readonly grantedBytes: number;
+  /** Committed, reserved and on their way to the ledger. */
+  readonly drawnBytes: number;
+  /** There is something to fold or to drop. */
+  readonly pending: boolean;
+}
+
+/**
+ * Where the parts of hard limits are given out, and the journal of what it has admitted itself.
+ * Granted + drawn ≤ hard limit, whoever is cut off from whom. Any method may throw
+ * QuotaUnavailableError, and every one can be sent again.
+ */
+export abstract class QuotaBank {
+  abstract grant(request: GrantRequest): Promise<GrantReply>;
+
+  /** The batch under way, else a new one of at most `max` items; null: there is nothing to fold. */
+  abstract beginFold(tenant: string, max: number): Promise<FoldBatch | null>;
+
+  /** The ledger has the batch: its bytes are granted now, and it is forgotten. */
+  abstract endFold(tenant: string, number: number): Promise<void>;
+
+  /** The ledger's part of a deleted tenant is gone; nothing is granted any more. */
+  abstract dropped(tenant: string, generation: string): Promise<void>;
+
+  abstract standing(tenant: string): Promise<BankStanding | null>;
+
+  /** Tenants with something to fold or to drop, by name, after `after`. */
+  abstract pending(after: string | null, limit: number): Promise<string[]>;
+}
+
+export interface LedgerStanding {
+  /** {@link Grant.generation} of the grant it has; null: it has none. */
+  readonly generation: string | null;
+  readonly seq: number;
+  readonly grantBytes: number;
+  /** The last batch it has taken. */
+  readonly fold: number;
+}
+
+/**
+ * What a ledger under a bank does beside a UsageTracker's operations. Its `reserve` and `commit` throw
+ * {@link GrantShortError} for a write that fits the limit and not the grant; the generation they speak
+ * of is `own/bank's`.
+ */
+export interface GrantedLedger {
+  ledgerStanding(tenant: string): Promise<LedgerStanding>;
+
+  /**
+   * @param nonce of the rebuild that this grant ends
+   * @returns `lost`: it knows no grant, and this is not the first, or not the end of the rebuild.
+   */
+  takeGrant(
+    tenant: string,
+    grant: Grant,
+    nonce?: string,
+  ): Promise<'taken' | 'known' | 'lost' | 'other-life'>;
+
+  /** Applies a batch and raises its grant by it, in one step, once. */
+  fold(tenant: string, batch: FoldBatch): Promise<'done' | 'lost' | 'other-life'>;
+
+  /** Until {@link takeGrant} with this nonce it admits nothing; entries can be corrected meanwhile. */
+  beginRebuild(tenant: string, generation: string, nonce: string): Promise<void>;
+}
+
+/** The write fits the limit, but not what the bank has granted. Nothing was changed. */
+export class GrantShortError extends QuotaUnavailableError {
+  constructor(
+    operation: string,
+    /** What the ledger would hold after the write. */
+    readonly wantBytes: number,
+    /** {@link Grant.seq} the ledger knows; 0: none. */
+    readonly seen: number,
+  ) {
+    super(operation, { applied: 'no', contact: 'answered' });
+  }
+}
