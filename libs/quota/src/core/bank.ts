@@ -11,8 +11,6 @@ export interface Grant {
   readonly seq: number;
   /** All that is granted, in bytes, this grant included. */
   readonly bytes: number;
-  /** The tenant had no grant before; a ledger that knows none yet may take it. */
-  readonly first: boolean;
 }
 
 export interface GrantRequest {
@@ -32,7 +30,10 @@ export interface GrantRequest {
 export type GrantReply =
   /** `grant.bytes` is less than wanted where nothing more can be granted. */
   | { readonly outcome: 'granted'; readonly grant: Grant; readonly drawnBytes: number }
-  /** The ledger has known a later grant than it says: its data is gone, or is older than it was. */
+  /**
+   * The ledger has said that it knew a later grant than now, or says that it knows none where there is
+   * one: its data is gone, or is older than it was, or the first grant never reached it.
+   */
   | { readonly outcome: 'lost'; readonly generation: string }
   /** The tenant was deleted, and the ledger's part of it must go first; see {@link QuotaBank.dropped}. */
   | { readonly outcome: 'dropping'; readonly generation: string };
@@ -111,8 +112,25 @@ export interface GrantedLedger {
   ledgerStanding(tenant: string): Promise<LedgerStanding>;
 
   /**
-   * @param nonce of the rebuild that this grant ends
-   * @returns `lost`: it knows no grant, and this is not the first, or not the end of the rebuild.
+   * From here on it admits nothing until {@link takeGrant} with this nonce; entries can be corrected
+   * meanwhile. So begins its first grant too, and what comes after its data was lost. Another rebuild
+   * under way is overtaken.
+   *
+   * @param seen {@link LedgerStanding.seq} that gave reason for it
+   * @returns `known`: it has another grant by now, nothing was changed
+   */
+  beginRebuild(
+    tenant: string,
+    generation: string,
+    nonce: string,
+    seen: number,
+  ): Promise<'begun' | 'known' | 'other-life'>;
+
+  /**
+   * Takes a grant that is later than its own, or the one that ends a rebuild.
+   *
+   * @returns `known`: it has this one or a later one; `lost`: it has none that this one could replace,
+   * or is being rebuilt under another nonce
    */
   takeGrant(
     tenant: string,
@@ -120,11 +138,13 @@ export interface GrantedLedger {
     nonce?: string,
   ): Promise<'taken' | 'known' | 'lost' | 'other-life'>;
 
-  /** Applies a batch and raises its grant by it, in one step, once. */
+  /**
+   * Applies a batch and raises its grant by it, in one step, once. Never refused by a limit. What its
+   * own entry of a key has a higher version than stays.
+   *
+   * @returns `lost`: it has no grant, or is being rebuilt
+   */
   fold(tenant: string, batch: FoldBatch): Promise<'done' | 'lost' | 'other-life'>;
-
-  /** Until {@link takeGrant} with this nonce it admits nothing; entries can be corrected meanwhile. */
-  beginRebuild(tenant: string, generation: string, nonce: string): Promise<void>;
 }
 
 /** The write fits the limit, but not what the bank has granted. Nothing was changed. */
