@@ -69,6 +69,8 @@ export interface BankStanding {
   readonly drawnBytes: number;
   /** There is something to fold or to drop. */
   readonly pending: boolean;
+  /** The tenant was deleted, and the ledger's part of it must go; see {@link QuotaBank.dropped}. */
+  readonly dropping: boolean;
 }
 
 /**
@@ -95,10 +97,14 @@ export abstract class QuotaBank {
 }
 
 export interface LedgerStanding {
+  /** Names this life of the tenant in the ledger: the part before the `/` of a generation; null: none. */
+  readonly life: string | null;
   /** {@link Grant.generation} of the grant it has; null: it has none. */
   readonly generation: string | null;
   readonly seq: number;
   readonly grantBytes: number;
+  /** It admits nothing until the rebuild under way has ended. */
+  readonly rebuilding: boolean;
   /** The last batch it has taken. */
   readonly fold: number;
 }

@@ -18,6 +18,8 @@ export interface CheckEvent {
 /** What may be away. */
 export type StoreName = 'redis' | 'postgres';
 
+export type DegradedPolicy = 'bank' | 'allow' | 'deny';
+
 export type CacheTier = 'memory' | 'redis' | 'postgres';
 
 /** What the core tells of itself. Metrics and logs listen; nothing of the core depends on them. */
@@ -32,6 +34,13 @@ export interface QuotaEvents {
     /** What lay behind it, without secrets. */
     readonly cause?: string;
   };
+  /**
+   * A decision without the ledger: `bank`, PostgreSQL took it; `allow`, the budget of this instance;
+   * `deny`, there was nobody to take it, and the caller got a 503.
+   */
+  degraded: { readonly tenant: string; readonly bytes: number; readonly policy: DegradedPolicy };
+  /** What the bank had admitted was taken into the ledger. */
+  folded: { readonly tenant: string; readonly bytes: number; readonly items: number };
   /** A breaker changed: `open` and `half-open`, the store is not asked; `closed`, it is. */
   store: { readonly store: StoreName; readonly state: StoreState; readonly cause?: string };
   changed: { readonly tenant: string; readonly stamp: number; readonly actor: string };
@@ -71,6 +80,8 @@ export class QuotaObserver {
     check: [],
     cache: [],
     error: [],
+    degraded: [],
+    folded: [],
     store: [],
     changed: [],
     reconciled: [],

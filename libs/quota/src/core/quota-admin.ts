@@ -49,8 +49,10 @@ export class QuotaAdmin {
   }
 
   /** Recomputes the tenant's usage from what is really stored. */
-  reconcile(tenant: string): Promise<ReconcileReport> {
-    return this.reconciler.reconcile(parseTenantId(tenant));
+  async reconcile(tenant: string): Promise<ReconcileReport> {
+    const report = await this.reconciler.reconcile(parseTenantId(tenant));
+    await this.tracker.accept(tenant);
+    return report;
   }
 
   private async announce(

@@ -15,6 +15,9 @@ const LEASE_POLL_MS = 50;
 /** A drop of no more than this, or than half of what was counted, is taken for what it is. */
 const PLAUSIBLE_DROP_BYTES = mbToBytes(10);
 
+/** A few keys at once need none: a correction applies only where the ledger is as it was seen. */
+const NO_LEASE: HeldLease = { keep: async () => true, release: async () => undefined };
+
 /** Between the two readings of a storage that seems to have lost more than that. */
 const SECOND_READING_MS = 1_000;
 
@@ -93,6 +96,17 @@ export class Reconciler {
       // One that cannot be given up now lapses.
       await held.release().catch(() => undefined);
     }
+  }
+
+  /**
+   * Brings the ledger's view of a few keys in line with the storage; nothing is counted anew. Without
+   * a storage to ask there is nothing to do.
+   */
+  async verify(tenant: string, keys: readonly string[]): Promise<void> {
+    if (this.source === null) return;
+    const applied: Applied = { count: 0, missingBytes: 0, extraBytes: 0, wrongSizeBytes: 0 };
+    const job = { source: this.source, tenant, held: NO_LEASE, applied };
+    await this.apply(job, await this.findings(job, await this.tracker.lookup(tenant, keys)));
   }
 
   private async work(tenant: string, held: HeldLease, routine: boolean): Promise<ReconcileReport> {

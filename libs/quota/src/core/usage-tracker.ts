@@ -242,6 +242,14 @@ export abstract class UsageTracker {
   ): Promise<{ applied: number; deltaBytes: number }>;
 
   /**
+   * An operator has seen to it that the entries are right, or takes them for right: a ledger that lost
+   * its data and could not find it again goes on with what it has. Nothing to do in any other case.
+   */
+  async accept(_tenant: string): Promise<void> {
+    return;
+  }
+
+  /**
    * Tenants that have state, in pages of about `limit`, in no order. A hint, never exact: one may come
    * twice, and one that began meanwhile may be missing.
    */

@@ -1,0 +1,51 @@
+import { randomUUID } from 'node:crypto';
+import type { GrantedLedger, QuotaBank } from './bank';
+import { MAX_BYTES } from './bytes';
+import type { UpkeepLease } from './lease';
+import { usedBytes, type UsageTracker } from './usage-tracker';
+
+/** Kept by the reconciliation's own lease from page to page; this one only says that someone is at it. */
+const LEASE_MS = 30_000;
+
+export interface RebuildParts {
+  readonly ledger: UsageTracker;
+  readonly grants: GrantedLedger;
+  readonly bank: QuotaBank;
+  readonly lease: UpkeepLease;
+  /** Brings the ledger in line with what is really stored. */
+  readonly reconcile: (tenant: string) => Promise<unknown>;
+}
+
+/**
+ * What a ledger that lost its data goes through: it admits nothing while its entries are found again,
+ * and then gets what it was granted, at least what it holds. Killed anywhere, it is begun anew.
+ *
+ * @returns false: another instance is at it, or the data was lost again meanwhile
+ */
+export async function rebuild(tenant: string, parts: RebuildParts): Promise<boolean> {
+  const held = await parts.lease.take(`rebuild:${tenant}`, LEASE_MS);
+  if (held === null) return false;
+  try {
+    return await work(tenant, parts);
+  } finally {
+    await held.release().catch(() => undefined);
+  }
+}
+
+async function work(tenant: string, parts: RebuildParts): Promise<boolean> {
+  const { ledger, grants, bank, reconcile } = parts;
+  const account = await bank.standing(tenant);
+  if (account === null || account.dropping) return false;
+  const nonce = randomUUID();
+  const { seq } = await grants.ledgerStanding(tenant);
+  if ((await grants.beginRebuild(tenant, account.generation, nonce, seq)) !== 'begun') return false;
+  await reconcile(tenant);
+  const wantBytes = usedBytes(await ledger.read(tenant));
+  // What is stored is stored, whatever the limit: the bank must know of it.
+  const reply = await bank.grant({
+    ...{ tenant, seen: seq, wantBytes, rebuilt: true },
+    ...{ hardBytes: MAX_BYTES, chunkBytes: 0 },
+  });
+  if (reply.outcome !== 'granted') return false;
+  return (await grants.takeGrant(tenant, reply.grant, nonce)) === 'taken';
+}
