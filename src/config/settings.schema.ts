@@ -130,6 +130,10 @@ export const SETTINGS = {
     about: 'Sends RateLimit and RateLimit-Policy besides the X-Cache-Quota-* headers.',
     default: 'true',
   }),
+  QUOTA_GRANT_CHUNK_MB: whole(1, MAX_QUOTA_MB, {
+    about: 'What PostgreSQL grants Redis of a limit beyond what is used, in MB.',
+    default: '8',
+  }),
   QUOTA_ON_OUTAGE: choice(['deny', 'allow'], {
     about: 'With Redis and PostgreSQL both away: refuse writes (503), or allow a fixed budget.',
     default: 'deny',

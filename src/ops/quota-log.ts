@@ -35,6 +35,10 @@ export class QuotaLog implements OnModuleInit {
       const level = routine && driftBytes === 0 ? 'debug' : 'info';
       logger[level]({ tenantId: tenant, driftBytes, ...causes, usedBytes }, 'quota_reconciled');
     });
+    observer.on('degraded', (event) => this.degraded(event));
+    observer.on('folded', ({ tenant, bytes, items }) => {
+      logger.info({ tenantId: tenant, bytes, items }, 'quota_folded');
+    });
     observer.on('error', (event) => this.error(event));
     observer.on('store', (event) => this.store(event));
   }
@@ -47,6 +51,12 @@ export class QuotaLog implements OnModuleInit {
     if (decision === QuotaDecision.WARN) this.logger.info(fields, 'quota_warning');
     if (decision !== QuotaDecision.REJECT) return;
     this.logger.warn(fields, mode === 'shadow' ? 'quota_shadow_rejection' : 'quota_exceeded');
+  }
+
+  /** The bank's decisions are as good as any; those that nobody could take are what an operator looks for. */
+  private degraded({ tenant, bytes, policy }: QuotaEvents['degraded']): void {
+    const level = policy === 'bank' ? 'debug' : 'warn';
+    this.logger[level]({ tenantId: tenant, bytes, policy }, 'quota_degraded');
   }
 
   /** While a store is away every request fails alike: one line a second tells as much as a thousand. */

@@ -59,6 +59,9 @@ export function countEvents(
   observer.on('error', ({ operation, error }) => {
     counters.quota_errors_total.inc({ operation, error });
   });
+  observer.on('degraded', ({ policy }) => {
+    counters.quota_degraded_decisions_total.inc({ policy });
+  });
   observer.on('store', ({ store, state }) => {
     gauges.quota_store_state.set({ store }, STATES[state]);
   });

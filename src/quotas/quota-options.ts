@@ -22,11 +22,16 @@ export function quotaOptions(
     unknownTenant: settings.QUOTA_UNKNOWN_TENANT,
     excludedPaths: [...settings.QUOTA_EXCLUDED_PATHS],
     reservationTtlSeconds: settings.QUOTA_RESERVATION_TTL_SECONDS,
+    grantChunkMb: settings.QUOTA_GRANT_CHUNK_MB,
+    onOutage: settings.QUOTA_ON_OUTAGE,
+    outageBudgetMb: settings.QUOTA_OUTAGE_BUDGET_MB,
     usageSyncSeconds: settings.QUOTA_USAGE_SYNC_SECONDS,
     rateLimitHeaders: settings.QUOTA_RATE_LIMIT_HEADERS,
     // Only what a guard of ours has verified; nothing of the request itself.
     tenant: tenantFromUser(TENANT_PATH),
     dataSource,
+    // Values in Redis go and come with it.
+    bank: settings.CACHE_STORE === 'postgres',
     ...(redis !== null && { redis }),
     ...(settings.CACHE_STORE === 'postgres' && {
       usageSource: new PostgresEntryRepository(dataSource),

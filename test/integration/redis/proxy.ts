@@ -6,6 +6,9 @@ export interface Proxy {
   readonly cuts: number;
   /** The next thing sent is lost with its connection: on its way there, or its reply on the way back. */
   cutNext(when: 'before' | 'after'): void;
+  /** Cuts every connection, and each new one at once, until `up()`: the server is away for this side. */
+  down(): void;
+  up(): void;
   close(): Promise<void>;
 }
 
@@ -14,7 +17,12 @@ export async function startProxy(target: number): Promise<Proxy> {
   const sockets = new Set<Socket>();
   let cut: 'before' | 'after' | undefined;
   let cuts = 0;
+  let away = false;
   const server = createServer((near) => {
+    if (away) {
+      near.destroy();
+      return;
+    }
     const far = connect(target, '127.0.0.1');
     let muted = false;
     const end = (): void => {
@@ -55,6 +63,13 @@ export async function startProxy(target: number): Promise<Proxy> {
     },
     cutNext: (when) => {
       cut = when;
+    },
+    down: () => {
+      away = true;
+      for (const socket of sockets) socket.destroy();
+    },
+    up: () => {
+      away = false;
     },
     close: async () => {
       for (const socket of sockets) socket.destroy();

@@ -9,6 +9,7 @@ export * from './deferred';
 export * from './error-event';
 export * from './grant-keeper';
 export * from './errors';
+export * from './guarded-bank';
 export * from './guarded-source';
 export * from './guarded-tracker';
 export * from './holds';

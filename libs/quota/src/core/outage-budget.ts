@@ -20,6 +20,8 @@ export class OutageBudget {
   private spentBytes = 0;
 
   constructor(
+    /** False: nothing is admitted, not even a write of no bytes. */
+    private readonly allowed: boolean,
     private readonly budgetBytes: number,
     private readonly clock: () => number = () => performance.now(),
   ) {}
@@ -37,7 +39,7 @@ export class OutageBudget {
     const generation = MARK + request.id;
     if (this.writes.has(request.id)) return generation;
     this.lapse();
-    if (this.spentBytes + request.bytes > this.budgetBytes) return null;
+    if (!this.allowed || this.spentBytes + request.bytes > this.budgetBytes) return null;
     this.spentBytes += request.bytes;
     this.writes.set(request.id, { request, until: this.clock() + request.holdMs });
     return generation;

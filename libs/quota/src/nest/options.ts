@@ -58,6 +58,17 @@ const schema = z.strictObject({
   usageSyncSeconds: whole(0, 86_400).default(300),
   /** How often the usage of all tenants is recomputed, over all instances. 0: only when asked for. */
   reconcileSeconds: whole(0, 604_800).default(3_600),
+  /**
+   * With `redis` and `dataSource`: PostgreSQL grants Redis the tenant's limit in chunks, and decides
+   * where Redis cannot be asked. False where nothing could be stored without Redis anyway.
+   */
+  bank: z.boolean().default(true),
+  /** So much is granted beyond what is used, at most an eighth of the limit. */
+  grantChunkMb: whole(1, MAX_QUOTA_MB).default(8),
+  /** With no store that could decide: refuse (503), or allow a fixed budget. */
+  onOutage: z.enum(['deny', 'allow']).default('deny'),
+  /** That budget of each instance, of all its tenants together. */
+  outageBudgetMb: whole(0, MAX_QUOTA_MB).default(10),
   /** How long a shutdown waits for open reservations. What is open then goes back at its deadline. */
   drainSeconds: whole(0, 300).default(10),
   /** Sends RateLimit-Policy and RateLimit as well. */

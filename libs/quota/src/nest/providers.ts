@@ -1,6 +1,5 @@
 import type { Provider } from '@nestjs/common';
-import { RedisLease } from '../adapters/redis/redis-lease';
-import { LocalLease, UpkeepLease } from '../core/lease';
+import { UpkeepLease } from '../core/lease';
 import { QuotaObserver } from '../core/observer';
 import { QuotaAdmin } from '../core/quota-admin';
 import { QuotaCacheService } from '../core/quota-cache.service';
@@ -13,7 +12,7 @@ import { UsageUpkeep } from '../core/usage-upkeep';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
 import { QuotaExceptionFilter } from './quota-exception.filter';
 import { QuotaHealthIndicator } from './quota.health';
-import { QuotaLifecycle } from './quota.lifecycle';
+import { BANK_UPKEEP, QuotaLifecycle } from './quota.lifecycle';
 import { QuotaGuard } from './quota.guard';
 import { QuotaInterceptor } from './quota.interceptor';
 import { QuotaRollout } from './quota-rollout';
@@ -88,19 +87,18 @@ export const quotaProviders: Provider[] = [
   },
   {
     provide: UpkeepLease,
-    inject: [QUOTA_OPTIONS],
-    useFactory: ({ redis, redisPrefix: prefix }: ResolvedQuotaOptions): UpkeepLease =>
-      redis === undefined ? new LocalLease() : new RedisLease(redis, { prefix }),
+    inject: [STORES],
+    useFactory: ({ lease }: QuotaStores) => lease,
   },
   {
     provide: Reconciler,
-    inject: [QUOTA_OPTIONS, UsageTracker, QuotaObserver, UpkeepLease],
-    useFactory: (
-      options: ResolvedQuotaOptions,
-      tracker: UsageTracker,
-      observer: QuotaObserver,
-      lease: UpkeepLease,
-    ) => new Reconciler(tracker, options.usageSource ?? null, observer, { lease }),
+    inject: [STORES],
+    useFactory: ({ reconciler }: QuotaStores) => reconciler,
+  },
+  {
+    provide: BANK_UPKEEP,
+    inject: [STORES],
+    useFactory: ({ bankUpkeep }: QuotaStores) => bankUpkeep,
   },
   {
     provide: UsageUpkeep,

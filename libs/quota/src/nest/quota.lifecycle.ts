@@ -7,11 +7,14 @@ import {
   type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
+import type { BankUpkeep } from '../core/bank-upkeep';
 import { QuotaCacheService } from '../core/quota-cache.service';
 import { QuotaChecker } from '../core/quota-checker';
 import { StoreBreakers } from '../core/store-breakers';
 import { UsageUpkeep } from '../core/usage-upkeep';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
+
+export const BANK_UPKEEP = Symbol('BankUpkeep');
 
 /** So long a shutdown goes on reading usage; orchestrators kill after 30 s. */
 const SYNC_MS = 5_000;
@@ -33,6 +36,7 @@ export class QuotaLifecycle
     private readonly checker: QuotaChecker,
     private readonly upkeep: UsageUpkeep,
     private readonly breakers: StoreBreakers,
+    @Inject(BANK_UPKEEP) private readonly bankUpkeep: BankUpkeep | null,
     @Inject(QUOTA_OPTIONS) private readonly options: ResolvedQuotaOptions,
   ) {}
 
@@ -42,6 +46,7 @@ export class QuotaLifecycle
 
   onApplicationBootstrap(): void {
     this.upkeep.start();
+    this.bankUpkeep?.start();
   }
 
   /** Before the server closes, so that who comes now gets an answer; the stores are still there. */
@@ -55,6 +60,7 @@ export class QuotaLifecycle
       );
     }
     await stopped;
+    await this.bankUpkeep?.stop();
     if (usageSyncSeconds > 0) await this.syncUsage();
   }
 

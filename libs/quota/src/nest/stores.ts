@@ -1,23 +1,34 @@
 import type { Cluster, Redis } from 'ioredis';
 import { MemoryQuotaStore } from '../adapters/memory/memory-quota-store';
 import { MemoryUsageTracker } from '../adapters/memory/memory-usage-tracker';
+import { PostgresQuotaBank } from '../adapters/postgres/postgres-quota-bank';
 import { PostgresQuotaStore } from '../adapters/postgres/postgres-quota-store';
+import { PostgresUsageTracker } from '../adapters/postgres/postgres-usage-tracker';
 import type { DefectListener } from '../adapters/redis/ledger-scripts';
+import { RedisLease } from '../adapters/redis/redis-lease';
 import { RedisQuotaCache } from '../adapters/redis/redis-quota-cache';
 import { RedisUsageTracker } from '../adapters/redis/redis-usage-tracker';
-import type { BreakerSigns } from '../core/breaker';
+import type { BankUpkeep } from '../core/bank-upkeep';
+import type { Breaker, BreakerSigns } from '../core/breaker';
 import { GuardedQuotaCache, GuardedQuotaStore } from '../core/guarded-source';
 import { guardTracker } from '../core/guarded-tracker';
+import { LocalLease, type UpkeepLease } from '../core/lease';
 import type { QuotaObserver } from '../core/observer';
 import type { SharedQuotaCache } from '../core/quota-source';
 import type { QuotaStore } from '../core/quota-store';
+import { Reconciler } from '../core/reconciler';
 import { StoreBreakers } from '../core/store-breakers';
 import type { UsageTracker } from '../core/usage-tracker';
+import { buildBank } from './bank';
 import type { ResolvedQuotaOptions } from './options';
 
 /** What the module keeps its numbers in, chosen by its options. */
 export interface QuotaStores {
   readonly tracker: UsageTracker;
+  readonly reconciler: Reconciler;
+  readonly lease: UpkeepLease;
+  /** Null: there is no bank. */
+  readonly bankUpkeep: BankUpkeep | null;
   readonly quotas: QuotaStore;
   readonly shared: SharedQuotaCache | null;
   readonly breakers: StoreBreakers;
@@ -38,33 +49,56 @@ const CLUSTER_FAILURES = 10;
 /** Chooses the adapters, and puts servers behind breakers. Trackers and stores of the user's are left as they are. */
 export function buildStores(options: ResolvedQuotaOptions, observer: QuotaObserver): QuotaStores {
   const breakers = new StoreBreakers(observer);
+  const lease = leaseOf(options);
   const redis = redisStores(options, observer, breakers);
-  return {
-    tracker: options.tracker ?? redis?.tracker ?? new MemoryUsageTracker(),
-    quotas: options.store ?? postgresStore(options, breakers) ?? new MemoryQuotaStore(),
+  const postgres = postgresStores(options, observer, breakers);
+  const base = {
+    quotas: options.store ?? postgres?.quotas ?? new MemoryQuotaStore(),
     shared: redis?.shared ?? null,
     breakers,
+    lease,
   };
+  if (redis !== undefined && postgres !== undefined && banked(options)) {
+    const bank = buildBank(options, { redis, postgres, lease, observer });
+    return { ...base, ...bank, bankUpkeep: bank.upkeep };
+  }
+  const ledger = redis === undefined ? undefined : guardTracker(redis.tracker, redis.breaker);
+  const tracker = options.tracker ?? ledger ?? new MemoryUsageTracker();
+  const reconciler = new Reconciler(tracker, options.usageSource ?? null, observer, { lease });
+  return { ...base, tracker, reconciler, bankUpkeep: null };
+}
+
+/** Whether Redis admits within what PostgreSQL grants it. */
+function banked({ redis, dataSource, tracker, bank }: ResolvedQuotaOptions): boolean {
+  return bank && redis !== undefined && dataSource !== undefined && tracker === undefined;
+}
+
+function leaseOf({ redis, redisPrefix: prefix }: ResolvedQuotaOptions): UpkeepLease {
+  return redis === undefined ? new LocalLease() : new RedisLease(redis, { prefix });
 }
 
 function redisStores(
-  { redis, redisPrefix: prefix }: ResolvedQuotaOptions,
+  options: ResolvedQuotaOptions,
   observer: QuotaObserver,
   breakers: StoreBreakers,
-): { tracker: UsageTracker; shared: SharedQuotaCache } | undefined {
+): { tracker: RedisUsageTracker; breaker: Breaker; shared: SharedQuotaCache } | undefined {
+  const { redis, redisPrefix: prefix } = options;
   if (redis === undefined) return undefined;
-  const onDefect: DefectListener = (operation, tenant) =>
-    observer.emit('error', { operation, error: 'below_zero', tenant });
-  const tracker = new RedisUsageTracker(redis, { prefix, onDefect });
+  const onDefect = defectsTo(observer);
+  const tracker = new RedisUsageTracker(redis, { prefix, onDefect, bank: banked(options) });
   let probes = 0;
   const breaker = breakers.add('redis', {
     probe: () => tracker.read(`${PROBE}-${String(probes++ % PROBED_SLOTS)}`),
     ...(redis.isCluster && { failures: CLUSTER_FAILURES }),
     signs: (signs) => signsOf(redis, signs),
   });
-  return {
-    tracker: guardTracker(tracker, breaker),
-    shared: new GuardedQuotaCache(new RedisQuotaCache(redis, { prefix }), breaker),
+  const shared = new GuardedQuotaCache(new RedisQuotaCache(redis, { prefix }), breaker);
+  return { tracker, breaker, shared };
+}
+
+function defectsTo(observer: QuotaObserver): DefectListener {
+  return (operation, tenant) => {
+    observer.emit('error', { operation, error: 'below_zero', tenant });
   };
 }
 
@@ -80,12 +114,27 @@ function signsOf(redis: Redis | Cluster, { lost, back }: BreakerSigns): () => vo
   };
 }
 
-function postgresStore(
-  { dataSource, store }: ResolvedQuotaOptions,
+function postgresStores(
+  options: ResolvedQuotaOptions,
+  observer: QuotaObserver,
   breakers: StoreBreakers,
-): QuotaStore | undefined {
-  if (dataSource === undefined || store !== undefined) return undefined;
+):
+  | {
+      quotas: QuotaStore;
+      tracker: PostgresUsageTracker;
+      bank: PostgresQuotaBank;
+      breaker: Breaker;
+    }
+  | undefined {
+  const { dataSource } = options;
+  if (dataSource === undefined) return undefined;
   const quotas = new PostgresQuotaStore(dataSource);
   const breaker = breakers.add('postgres', { probe: () => quotas.load(PROBE) });
-  return new GuardedQuotaStore(quotas, breaker);
+  const onDefect = defectsTo(observer);
+  return {
+    quotas: new GuardedQuotaStore(quotas, breaker),
+    tracker: new PostgresUsageTracker(dataSource, { onDefect }),
+    bank: new PostgresQuotaBank(dataSource, { onDefect }),
+    breaker,
+  };
 }

@@ -1,0 +1,56 @@
+import type { PostgresQuotaBank } from '../adapters/postgres/postgres-quota-bank';
+import type { PostgresUsageTracker } from '../adapters/postgres/postgres-usage-tracker';
+import type { RedisUsageTracker } from '../adapters/redis/redis-usage-tracker';
+import { BankDesk } from '../core/bank-desk';
+import { BankUpkeep } from '../core/bank-upkeep';
+import { BankedTracker } from '../core/banked-tracker';
+import type { Breaker } from '../core/breaker';
+import { mbToBytes } from '../core/bytes';
+import { GrantKeeper } from '../core/grant-keeper';
+import { GuardedBank, GuardedGrants } from '../core/guarded-bank';
+import { guardTracker } from '../core/guarded-tracker';
+import type { UpkeepLease } from '../core/lease';
+import type { QuotaObserver } from '../core/observer';
+import { OutageBudget } from '../core/outage-budget';
+import { Reconciler } from '../core/reconciler';
+import type { ResolvedQuotaOptions } from './options';
+
+export interface BankParts {
+  readonly redis: { readonly tracker: RedisUsageTracker; readonly breaker: Breaker };
+  readonly postgres: {
+    readonly tracker: PostgresUsageTracker;
+    readonly bank: PostgresQuotaBank;
+    readonly breaker: Breaker;
+  };
+  readonly lease: UpkeepLease;
+  readonly observer: QuotaObserver;
+}
+
+/** Puts Redis under a bank in PostgreSQL. The reconciler and the bank need each other. */
+export function buildBank(
+  options: ResolvedQuotaOptions,
+  { redis, postgres, lease, observer }: BankParts,
+): { tracker: BankedTracker; reconciler: Reconciler; upkeep: BankUpkeep } {
+  const ledger = guardTracker(redis.tracker, redis.breaker);
+  const grants = new GuardedGrants(redis.tracker, redis.breaker);
+  const bankLedger = guardTracker(postgres.tracker, postgres.breaker);
+  const bank = new GuardedBank(postgres.bank, postgres.breaker);
+  const budgetMb = options.onOutage === 'allow' ? options.outageBudgetMb : 0;
+  const budget = new OutageBudget(options.onOutage === 'allow', mbToBytes(budgetMb));
+  const truth = {
+    reconcile: (tenant: string) => reconciler.reconcile(tenant),
+    verify: (tenant: string, keys: readonly string[]) => reconciler.verify(tenant, keys),
+  };
+  const keeper = new GrantKeeper(
+    { ledger, grants, bank, lease, observer, ...(options.usageSource !== undefined && { truth }) },
+    mbToBytes(options.grantChunkMb),
+  );
+  const desk = new BankDesk({ bank, bankLedger, budget, observer });
+  const tracker = new BankedTracker({ ledger, grants, bankLedger, bank, keeper, desk, budget });
+  const reconciler: Reconciler = new Reconciler(tracker, options.usageSource ?? null, observer, {
+    lease,
+  });
+  const reachable = (): boolean => redis.breaker.state === 'closed';
+  const upkeep = new BankUpkeep({ tracker, keeper, bank, lease, observer, reachable });
+  return { tracker, reconciler, upkeep };
+}
