@@ -144,7 +144,7 @@ export const MUTANTS = [
   plant(
     'redis: a refusal counts what has expired',
     `${LUA}/include/verdict.lua`,
-    'if decision ~= ALLOW and reaped.more then',
+    'if (decision ~= ALLOW or short) and reaped.more then',
     'if false then',
     ON_REDIS,
   ),

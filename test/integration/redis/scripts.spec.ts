@@ -23,14 +23,14 @@ const VALID: Partial<
   Record<ScriptName, { args: string[]; numbers: number[]; optional: number[] }>
 > = {
   reserve: {
-    args: ['i', '1', 'k', '5', '9', '9', '0', '1', '99'],
-    numbers: [3, 4, 5, 6, 8],
+    args: ['i', '1', 'k', '5', '9', '9', '0', '1', '99', '0'],
+    numbers: [3, 4, 5, 6, 8, 9],
     optional: [],
   },
   check: { args: ['-', '1', 'k', '5', '9', '9', '0', '1'], numbers: [3, 4, 5, 6], optional: [] },
   commit: {
-    args: ['i', '1', 'k', '5', '9', '1', 'g', '9', '9', '1', '', 'v'],
-    numbers: [3, 4],
+    args: ['i', '1', 'k', '5', '9', '1', 'g', '9', '9', '1', '', 'v', '0'],
+    numbers: [3, 4, 12],
     optional: [7, 8],
   },
   remove: { args: ['i', '1', 'k', ''], numbers: [], optional: [3] },
@@ -39,6 +39,9 @@ const VALID: Partial<
   'recount-page': { args: ['0', '5'], numbers: [0, 1], optional: [] },
   entries: { args: ['0', '5'], numbers: [1], optional: [] },
   correct: { args: ['n', 'k', '5', '', '', '', ''], numbers: [], optional: [2, 3, 4, 5, 6] },
+  'rebuild-begin': { args: ['g', 'n', '5', 'l'], numbers: [2], optional: [] },
+  'grant-take': { args: ['g', '5', '9', ''], numbers: [1, 2], optional: [] },
+  fold: { args: ['g', '1', '5', '5', '5'], numbers: [1, 2, 3, 4], optional: [] },
   'value-put-unmetered': { args: ['i', '1', 'k', '0', '', '', 'v'], numbers: [3], optional: [4] },
 };
 
@@ -119,6 +122,9 @@ describe('the scripts', () => {
       'read',
       'sweep',
       'drop',
+      'rebuild-begin',
+      'grant-take',
+      'fold',
     ] as const) {
       expect(shebang(name)).toBe('#!lua flags=allow-oom');
     }
@@ -141,7 +147,16 @@ describe('the scripts', () => {
     expect(await count(() => s.entry('k'))).toBe(1);
     expect(await count(() => s.value('k'))).toBe(1);
     expect(await count(() => s.putUnmetered('k', Buffer.from('x')))).toBe(1);
-    expect(await count(() => s.tracker.drop(s.tenant))).toBe(1);
+    const { tenant } = s;
+    const { tracker } = ledger;
+    const grant = { generation: 'b', seq: 1, bytes: 0 };
+    const batch = { number: 1, generation: 'b', items: [{ key: 'k', version: 0 }] };
+    const sums = { unkeyedBytes: 0, refundBytes: 0, bytes: 0 };
+    expect(await count(() => tracker.ledgerStanding(tenant))).toBe(1);
+    expect(await count(() => tracker.beginRebuild(tenant, 'b', 'n', 0))).toBe(1);
+    expect(await count(() => tracker.takeGrant(tenant, grant, 'n'))).toBe(1);
+    expect(await count(() => tracker.fold(tenant, { ...batch, ...sums }))).toBe(1);
+    expect(await count(() => tracker.drop(tenant))).toBe(1);
   });
 
   it('leave no key of a tenant that nothing was admitted for', async () => {

@@ -30,10 +30,11 @@ export function flag(value: boolean): string {
   return value ? '1' : '0';
 }
 
-export function id(value: unknown): string {
+/** @throws InvalidWriteError unless it is a text of 1 to 128 bytes. */
+export function id(value: unknown, where = 'id'): string {
   const fits =
     typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= MAX_ID_BYTES;
-  if (!fits) throw invalid('id', `1 to ${String(MAX_ID_BYTES)} bytes`);
+  if (!fits) throw invalid(where, `1 to ${String(MAX_ID_BYTES)} bytes`);
   return value;
 }
 

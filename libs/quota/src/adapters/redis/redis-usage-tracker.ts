@@ -7,7 +7,11 @@ import {
   type CommitReply,
   type CommitRequest,
   type EntryCorrection,
+  type FoldBatch,
+  type Grant,
+  type GrantedLedger,
   type KeyView,
+  type LedgerStanding,
   type RefundReply,
   type RefundRequest,
   type ReleaseReply,
@@ -30,6 +34,7 @@ import {
   valueParts,
   whole,
 } from './arguments';
+import { LedgerGrants, refuseShort } from './grants';
 import { RedisKeys } from './keys';
 import { LedgerScripts, type DefectListener } from './ledger-scripts';
 import { LedgerUpkeep } from './ledger-upkeep';
@@ -45,17 +50,25 @@ export interface RedisUsageTrackerOptions {
   /** Ms after which a call that Redis has not answered fails; 400 unless set. */
   readonly deadlineMs?: number;
   readonly onDefect?: DefectListener;
+  /**
+   * Enforcing writes go no further than what a bank has granted; beyond it `reserve` and `commit`
+   * throw {@link GrantShortError}. Every instance must say the same; false unless set.
+   */
+  readonly bank?: boolean;
 }
 
 /**
  * The ledger in Redis: every operation is one script, one round trip, on the keys of one slot
- * (docs/ledger.md; the layout of the keys is in scripts/include). Values can be kept beside it.
+ * (docs/ledger.md; the layout of the keys is in scripts/include). Values can be kept beside it, and a
+ * bank above it.
  */
-export class RedisUsageTracker extends ValueTracker {
+export class RedisUsageTracker extends ValueTracker implements GrantedLedger {
   readonly store = 'redis';
   private readonly ledger: LedgerScripts;
   private readonly upkeep: LedgerUpkeep;
   private readonly listing: TenantListing;
+  private readonly grants: LedgerGrants;
+  private readonly bank: string;
 
   /** @param client any client of ioredis; see {@link quotaRedisOptions} for what it should be told. */
   constructor(client: RedisClient, options: RedisUsageTrackerOptions = {}) {
@@ -65,11 +78,13 @@ export class RedisUsageTracker extends ValueTracker {
     this.ledger = new LedgerScripts(scripts, keys, options.onDefect);
     this.listing = new TenantListing(scripts.calls, keys);
     this.upkeep = new LedgerUpkeep(this.ledger);
+    this.grants = new LedgerGrants(this.ledger);
+    this.bank = flag(options.bank ?? false);
   }
 
   async reserve(request: ReserveRequest): Promise<ReserveReply> {
     const args = [id(request.id), ...writeArgs(request), duration(request.holdMs, 'holdMs')];
-    return this.decide('reserve', request.tenant, args, request.id);
+    return this.decide('reserve', request.tenant, [...args, this.bank], request.id);
   }
 
   async check(request: Omit<ReserveRequest, 'id' | 'holdMs'>): Promise<ReserveReply> {
@@ -83,12 +98,14 @@ export class RedisUsageTracker extends ValueTracker {
       ...[whole(limits.hardBytes, 'hardBytes'), flag(enforce), generation],
       ...[optionalDuration(ttlMs, 'ttlMs'), optionalWhole(version, 'version')],
       ...[flag(value !== undefined), ...(value === undefined ? ['', ''] : valueParts(value))],
+      this.bank,
     ];
     const valueBytes = value?.body.length ?? 0;
     const call = { script: 'commit', tenant, args, id: request.id, valueBytes } as const;
     const { reply, usage } = await this.ledger.run(call, ReplyCode.AGAIN);
     if (reply.code === ReplyCode.BOUNCED) return { outcome: 'bounced' };
     if (reply.code === ReplyCode.REFUSED) return { outcome: 'refused', usage };
+    refuseShort('commit', reply);
     if (reply.code !== ReplyCode.COMMITTED) throw reply.unexpected();
     return { outcome: 'committed', usage, replaced: reply.flag(), ...expiring(reply.expiry()) };
   }
@@ -169,6 +186,27 @@ export class RedisUsageTracker extends ValueTracker {
     return this.listing.page(cursor, limit, true);
   }
 
+  ledgerStanding(tenant: string): Promise<LedgerStanding> {
+    return this.grants.ledgerStanding(tenant);
+  }
+
+  beginRebuild(
+    tenant: string,
+    generation: string,
+    nonce: string,
+    seen: number,
+  ): ReturnType<GrantedLedger['beginRebuild']> {
+    return this.grants.beginRebuild(tenant, generation, nonce, seen);
+  }
+
+  takeGrant(tenant: string, grant: Grant, nonce?: string): ReturnType<GrantedLedger['takeGrant']> {
+    return this.grants.takeGrant(tenant, grant, nonce);
+  }
+
+  fold(tenant: string, batch: FoldBatch): ReturnType<GrantedLedger['fold']> {
+    return this.grants.fold(tenant, batch);
+  }
+
   async getValue(
     tenant: string,
     key: string,
@@ -225,6 +263,7 @@ export class RedisUsageTracker extends ValueTracker {
     const call = { script, tenant, args, ...(reservation !== undefined && { id: reservation }) };
     const { reply, usage } = await this.ledger.run(call, ReplyCode.AGAIN);
     if (reply.code === ReplyCode.STALE) return { outcome: 'stale', stamp: reply.whole() };
+    refuseShort(script, reply);
     const usedAfterBytes = reply.whole();
     if (reply.code === ReplyCode.REJECTED) {
       const retryAfterMs = reply.optional();

@@ -15,6 +15,10 @@ export enum ReplyCode {
   SETTLED = 11,
   DONE = 12,
   MORE = 13,
+  GRANT_SHORT = 14,
+  KNOWN = 15,
+  LOST = 16,
+  OTHER_LIFE = 17,
 }
 
 /** As include/verdict.lua numbers them. */

@@ -23,6 +23,10 @@ export const SCRIPT_NAMES = [
   'value-put-unmetered',
   'config-put',
   'config-announce',
+  'grant-standing',
+  'grant-take',
+  'rebuild-begin',
+  'fold',
 ] as const;
 
 export type ScriptName = (typeof SCRIPT_NAMES)[number];

@@ -15,7 +15,7 @@ end
 if stamp < S.cv then return reply(CODE.STALE, digits(S.cv)) end
 as_metered = true
 reap(BEFORE_DECIDING)
-local decision, used_after, grows, again = judge(key, bytes, nil, quota, hard)
+local decision, used_after, _, again = judge(key, bytes, nil, quota, hard, granted(false))
 if again then return reply(CODE.AGAIN) end
 if decision == REJECT and enforce then
   local wait = retry_after(used_after - hard, key)

@@ -3,17 +3,19 @@
 -- does not refuse it: the bytes were admitted by the reserve.
 --
 -- KEYS  the tenant's eight, as in include/state.lua
--- ARGV  1 id, 2 keyed, 3 key, 4 bytes, 5 hard limit, 6 enforce, 7 generation, 8 ttl ms or '',
---       9 version or '', 10 has a value, 11 meta, 12 body
+-- ARGV  1 id, 2 keyed, 3 key, 4 bytes, 5 hard limit, 6 enforce, 7 generation (own, or own/bank's), 8 ttl ms or '',
+--       9 version or '', 10 has a value, 11 meta, 12 body, 13 under a bank
 -- Reply COMMITTED, usage, replaced 0|1, expires at or '0'
 --       REFUSED, usage | BOUNCED, usage | AGAIN, usage: send it again, there is more to reap
+--       GRANT_SHORT, usage, used after, number of the grant: nothing was changed, it is still held
 --       CONFLICT | BEYOND_MAX, usage: nothing was changed
 --@include verdict
 local id, key = 'w:' .. text_arg(1, 'id', 128), key_arg(2)
 local bytes, hard, enforce = whole_arg(4, 'bytes'), whole_arg(5, 'hard'), flag_arg(6, 'enforce')
-local generation = ARGV[7]
+local generation = string.match(ARGV[7] or '', '^[^/]*') -- our own part of it
 local ttl, version = optional_arg(8, 'ttlMs'), optional_arg(9, 'version')
 local has_value, meta, body = flag_arg(10, 'hasValue'), ARGV[11], ARGV[12]
+local banked = flag_arg(13, 'bank')
 if not meta or #meta > 1024 or not body then bad_argument('value') end
 if has_value and not key then bad_argument('value') end
 if now + (ttl or 0) > MAX then bad_argument('ttlMs') end
@@ -34,7 +36,8 @@ local outdated = k and version and (version < k.version or (k.entry and version 
 if not outdated and (not record or bytes > own) then
   local limit = enforce and hard or MAX
   reaped.more = true -- judge() reaps before it refuses
-  local decision, used_after, grows, again = judge(key, bytes, own, limit, limit)
+  local grant = granted(banked and enforce)
+  local decision, used_after, short, again = judge(key, bytes, own, limit, limit, grant)
   if again then return reply(CODE.AGAIN) end
   if decision == REJECT and enforce then
     if record then free_hold(record) end
@@ -42,6 +45,7 @@ if not outdated and (not record or bytes > own) then
     return reply(CODE.REFUSED)
   end
   if beyond_max(used_after) then return reply(CODE.BEYOND_MAX) end
+  if short then return grant_short(used_after) end
 end
 
 if record then free_hold(record) end

@@ -3,15 +3,23 @@
 -- No allow-oom: a Redis without memory takes no new writes, and says so before anything is done.
 --
 -- KEYS  the tenant's eight, as in include/state.lua
--- ARGV  1-8 see include/write-args.lua; 9 ms until the hold lapses
--- Reply RESERVED, usage, used after, decision, generation
+-- ARGV  1-8 see include/write-args.lua; 9 ms until the hold lapses,
+--       10 under a bank
+-- Reply RESERVED, usage, used after, decision, generation (own/bank's under a bank)
 --       REJECTED, usage, used after, retry after ms or ''
+--       GRANT_SHORT, usage, used after, number of the grant: it fits the limit and not the grant
 --       STALE, usage, stamp | AGAIN, usage: send it again, there is more to reap
 --       CONFLICT | BEYOND_MAX, usage: nothing was held
 --@include write-args
 id = 'w:' .. id
 local hold_ms = whole_arg(9, 'holdMs')
+local banked = flag_arg(10, 'bank')
 if now + hold_ms > MAX then bad_argument('holdMs') end
+
+local function reserved(used_after, decision)
+  local generation = banked and S.g .. '/' .. S.gg or S.g
+  return reply(CODE.RESERVED, digits(used_after), digits(decision), generation)
+end
 
 if stamp < S.cv then return reply(CODE.STALE, digits(S.cv)) end
 
@@ -24,23 +32,25 @@ if record then
   if key then open_key(key) end -- settles what is due of it
   local used_after = S.c + S.r
   if record.state == 'o' then used_after = forecast(key, bytes, bytes) end
-  return reply(CODE.RESERVED, digits(used_after), digits(late and ALLOW or record.decision), S.g)
+  return reserved(used_after, late and ALLOW or record.decision)
 end
 
 if S.g then S.cv = stamp end
 reap(BEFORE_DECIDING)
 meter_all()
-local decision, used_after, grows, again = judge(key, bytes, nil, quota, hard)
+local grant = granted(banked and enforce)
+local decision, used_after, short, again = judge(key, bytes, nil, quota, hard, grant)
 if again then return reply(CODE.AGAIN) end
 if decision == REJECT and enforce then
   local wait = retry_after(used_after - hard, key)
   return reply(CODE.REJECTED, digits(math.min(used_after, MAX)), wait)
 end
 if beyond_max(used_after) then return reply(CODE.BEYOND_MAX) end
+if short then return grant_short(used_after) end
 
 ensure_life(id)
 S.cv = stamp
 record = { state = 'o', bytes = bytes, decision = decision, key = key }
 hold_bytes(record)
 put_record(id, record, DEADLINES, hold_ms)
-return reply(CODE.RESERVED, digits(used_after), digits(decision), S.g)
+return reserved(used_after, decision)

@@ -6,15 +6,21 @@
 --   o what reserved falls by when the unmetered entries become metered: the sum, over their keys,
 --     of min(entry, largest open reservation)
 --   rs, rc, ra, rn recount under way: session, cursor, bytes and entries counted (recount-page.lua)
+--   gs, gb, gg what a bank has granted: number (0: nothing), bytes, the tenant's life by the bank
+--   rb nonce of the rebuild under way, '' none   fn number of the last batch folded in
 local STATE, ENTRIES, EXPIRIES, RESERVATIONS, DEADLINES, MARKS, PENDING, VALUES =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 
 local CODE = {
   RESERVED = 1, REJECTED = 2, STALE = 3, AGAIN = 4, CONFLICT = 5, BEYOND_MAX = 6, COMMITTED = 7,
   REFUSED = 8, BOUNCED = 9, RELEASED = 10, SETTLED = 11, DONE = 12, MORE = 13,
+  GRANT_SHORT = 14, KNOWN = 15, LOST = 16, OTHER_LIFE = 17,
 }
 
-local FIELDS = { 'g', 'cv', 'c', 'r', 'k', 'ur', 'u', 'ue', 'o', 'rs', 'rc', 'ra', 'rn' }
+local FIELDS = {
+  'g', 'cv', 'c', 'r', 'k', 'ur', 'u', 'ue', 'o', 'rs', 'rc', 'ra', 'rn', 'gs', 'gb', 'gg', 'rb', 'fn',
+}
+local TEXTS = { g = '', rc = '0', gg = '', rb = '' } -- and what they are when not stored
 local SUMS = { 'c', 'r', 'k', 'ur', 'u', 'o', 'ra', 'rn' }
 
 local clock = redis.call('TIME')
@@ -23,7 +29,7 @@ local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local stored = redis.call('HMGET', STATE, unpack(FIELDS))
 local S = {}
 for i, field in ipairs(FIELDS) do S[field] = tonumber(stored[i]) or 0 end
-S.g, S.rc = stored[1], stored[11] or '0'
+S.g, S.rc, S.gg, S.rb = stored[1], stored[11] or '0', stored[16] or '', stored[17] or ''
 
 -- A name for a new life, never given before, whatever was lost: by time, and by the write's own id.
 local function ensure_life(id)
@@ -59,7 +65,7 @@ local function write_state()
   for i, field in ipairs(FIELDS) do
     local value = S[field]
     if type(value) == 'number' then value = digits(value) end
-    if value and value ~= (stored[i] or (field == 'g' and '' or '0')) then
+    if value and value ~= (stored[i] or TEXTS[field] or '0') then
       changed[#changed + 1] = field
       changed[#changed + 1] = value
     end

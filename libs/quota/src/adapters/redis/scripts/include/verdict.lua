@@ -32,17 +32,28 @@ local function decide(used_after, grows, quota, hard)
   return REJECT
 end
 
--- A refusal must be true at this moment: before one, all that is due goes. When that takes more than
--- one script should, `again` is true.
-local function judge(key, bytes, own, quota, hard)
+-- How far writes may go; a ledger that is being rebuilt does not know what is stored. Only an
+-- enforcing write under a bank asks: for others the bank keeps nothing back.
+local function granted(banked)
+  if not banked then return math.huge end
+  return S.rb == '' and S.gb or 0
+end
+
+-- A refusal must be true at this moment, and so must be that the grant is short: before either, all
+-- that is due goes. When that takes more than one script should, `again` is true.
+local function judge(key, bytes, own, quota, hard, grant)
   local used_after, grows = forecast(key, bytes, own)
-  local decision = decide(used_after, grows, quota, hard)
-  if decision ~= ALLOW and reaped.more then
+  local decision, short = decide(used_after, grows, quota, hard), grows and used_after > grant
+  if (decision ~= ALLOW or short) and reaped.more then
     reap(BEFORE_REFUSING)
     used_after, grows = forecast(key, bytes, own)
-    decision = decide(used_after, grows, quota, hard)
+    decision, short = decide(used_after, grows, quota, hard), grows and used_after > grant
   end
-  return decision, used_after, grows, decision == REJECT and more_due()
+  return decision, used_after, short, (decision == REJECT or short) and more_due()
+end
+
+local function grant_short(used_after)
+  return reply(CODE.GRANT_SHORT, digits(math.min(used_after, MAX)), digits(S.gs))
 end
 
 -- Sums stay within what a double counts exactly, the unmetered bytes included.
