@@ -34,6 +34,8 @@ export interface Instance {
   /** Reserves, stores, commits, as an application does; undoes what the account does not take. */
   put(tenant: string, key: string, bytes: number, ttlSeconds?: number): Promise<PutOutcome>;
   remove(tenant: string, key: string): Promise<void>;
+  /** Tenants whose storage and account may have parted, as an application would note them. */
+  readonly suspects: Set<string>;
   redisState(): string | undefined;
   close(): Promise<void>;
 }
@@ -73,14 +75,18 @@ export async function startInstance(
   const observer = module.get(QuotaObserver);
   const degraded: QuotaEvents['degraded'][] = [];
   const errors: QuotaEvents['error'][] = [];
+  const suspects = new Set<string>();
   observer.on('degraded', (event) => degraded.push(event));
   observer.on('error', (event) => errors.push(event));
   return {
-    ...{ checker, module, redisLink, databaseLink, degraded, errors },
+    ...{ checker, module, redisLink, databaseLink, degraded, errors, suspects },
     tracker: module.get(UsageTracker),
     redisState: () => module.get(StoreBreakers).states().redis,
     put: (tenant, key, bytes, ttlSeconds) =>
-      put({ checker, storage }, { tenant, key, bytes, ...(ttlSeconds !== undefined && { ttlSeconds }) }),
+      put(
+        { checker, storage, suspects },
+        { tenant, key, bytes, ...(ttlSeconds !== undefined && { ttlSeconds }) },
+      ),
     remove: async (tenant, key) => {
       await checker.remove(tenant, key, storage.delete(tenant, key));
     },
@@ -94,7 +100,7 @@ export async function startInstance(
 }
 
 async function put(
-  { checker, storage }: { checker: QuotaChecker; storage: Storage },
+  { checker, storage, suspects }: Pick<Instance, 'checker' | 'suspects'> & { storage: Storage },
   write: { tenant: string; key: string; bytes: number; ttlSeconds?: number },
 ): Promise<PutOutcome> {
   const { tenant, key, bytes, ttlSeconds } = write;
@@ -111,7 +117,13 @@ async function put(
   const version = storage.put(tenant, key, bytes, ttlMs);
   const reply = await commitTwice(reservation, bytes, version);
   if (reply === null || reply.outcome === 'committed') return 'stored';
-  storage.undo(tenant, key, version);
+  const undone = storage.undo(tenant, key, version);
+  try {
+    if (reply.outcome === 'bounced' || undone === null) suspects.add(tenant);
+    if (undone !== null) await checker.remove(tenant, key, undone);
+  } catch {
+    suspects.add(tenant);
+  }
   return 'undone';
 }
 

@@ -30,8 +30,9 @@ export class Storage extends UsageSource {
     return ++this.version;
   }
 
-  undo(tenant: string, key: string, version: number): void {
-    if (this.of(tenant).get(key)?.version === version) this.of(tenant).delete(key);
+  /** Takes a write back, unless the key has changed since; the removal's version, or null. */
+  undo(tenant: string, key: string, version: number): number | null {
+    return this.of(tenant).get(key)?.version === version ? this.delete(tenant, key) : null;
   }
 
   held(tenant: string): number {

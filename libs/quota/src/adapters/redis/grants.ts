@@ -15,12 +15,14 @@ export class LedgerGrants implements GrantedLedger {
   async ledgerStanding(tenant: string): Promise<LedgerStanding> {
     const reply = await this.ledger.raw({ script: 'grant-standing', tenant, args: [] });
     if (reply.code !== ReplyCode.DONE) throw reply.unexpected();
-    const generation = reply.text();
+    const [life, generation] = [reply.text(), reply.text()];
     return {
+      life: life === '' ? null : life,
       generation: generation === '' ? null : generation,
       seq: reply.whole(),
       grantBytes: reply.whole(),
       fold: reply.whole(),
+      rebuilding: reply.flag(),
     };
   }
 

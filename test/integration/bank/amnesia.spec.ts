@@ -1,0 +1,157 @@
+import { randomUUID } from 'node:crypto';
+import { BYTES_PER_MB, QuotaAdmin, type QuotaModuleOptions } from '@app/quota';
+import {
+  startPostgres,
+  startRedis,
+  waitUntil,
+  type PostgresServer,
+  type RedisServer,
+} from '../../support';
+import { createDataSource } from '../../../src/database/data-source';
+import { startInstance, type Instance } from './instance';
+import { Storage } from './storage';
+
+const KB = 1_024;
+const HARD = BYTES_PER_MB;
+
+let redis: RedisServer;
+let postgres: PostgresServer;
+let url: string;
+let storage: Storage;
+let instances: Instance[];
+
+async function start(
+  count: number,
+  options: Partial<QuotaModuleOptions> = {},
+): Promise<Instance[]> {
+  const stores = { redisPort: redis.port, databaseUrl: url, storage };
+  instances = await Promise.all(
+    Array.from({ length: count }, () => startInstance(stores, options)),
+  );
+  return instances;
+}
+
+beforeAll(async () => {
+  redis = await startRedis();
+  postgres = await startPostgres();
+  url = await postgres.createDatabase();
+  await (await createDataSource({ databaseUrl: url, dataDir: 'unused' })).destroy();
+});
+beforeEach(() => {
+  storage = new Storage();
+  instances = [];
+});
+afterEach(async () => {
+  await Promise.all(instances.map((instance) => instance.close()));
+});
+afterAll(async () => {
+  await redis.stop();
+  await postgres.stop();
+});
+
+async function newTenant(): Promise<string> {
+  const tenant = `t-${randomUUID()}`;
+  const admin = instances[0]!.module.get(QuotaAdmin);
+  await admin.set(tenant, { quotaMb: 1, overageAllowed: false }, { actor: 'test' });
+  return tenant;
+}
+
+async function flush(): Promise<void> {
+  const client = redis.client();
+  await client.flushall();
+  client.disconnect();
+}
+
+const exact = (tenant: string): Promise<void> =>
+  waitUntil(
+    async () => {
+      const seen = await Promise.all(instances.map(({ tracker }) => tracker.read(tenant)));
+      return seen.every(
+        (usage) => usage.committedBytes === storage.held(tenant) && usage.reservedBytes === 0,
+      );
+    },
+    { timeoutMs: 15_000 },
+  );
+
+const wipes: Record<string, () => Promise<void>> = {
+  FLUSHALL: flush,
+  'a restart without data': async () => {
+    await redis.kill();
+    await redis.restart();
+    await waitUntil(() => instances.every((instance) => instance.redisState() === 'closed'));
+  },
+};
+
+it.each(Object.keys(wipes))('%s: what is stored still counts, and is found again', async (wipe) => {
+  await start(2);
+  const [one, other] = instances as [Instance, Instance];
+  const tenant = await newTenant();
+  for (let n = 0; n < 9; n += 1) expect(await one.put(tenant, `k${n}`, 100 * KB)).toBe('stored');
+  await wipes[wipe]!();
+
+  // As many as would fit into an account that reads as empty.
+  const outcomes = await Promise.all(
+    Array.from({ length: 20 }, (_, n) => (n % 2 ? one : other).put(tenant, `new${n}`, 50 * KB)),
+  );
+  expect(storage.peak.get(tenant)).toBeLessThanOrEqual(HARD);
+  // Nobody knows that the tenant is over its limit while its usage is being found again.
+  expect(outcomes.filter((outcome) => outcome === 'stored').length).toBeLessThanOrEqual(2);
+
+  await waitUntil(async () => (await one.put(tenant, 'again', 20 * KB)) === 'stored');
+  expect(one.errors.concat(other.errors).map(({ error }) => error)).toContain('usage_lost');
+  await exact(tenant);
+  const left = HARD - storage.held(tenant);
+  expect(await other.put(tenant, 'too much', left + 1)).toBe('refused');
+  expect(await other.put(tenant, 'last', left)).toBe('stored');
+  await exact(tenant);
+});
+
+it('wiped again and again under load, it never admits more than the limit', async () => {
+  await start(2);
+  const tenant = await newTenant();
+  let ended = false;
+  const load = instances.map(async (instance, i) => {
+    for (let n = 0; !ended; n += 1) {
+      await instance.put(tenant, `k${i}-${n % 40}`, (1 + (n % 50)) * KB);
+      if (n % 7 === 0) await instance.remove(tenant, `k${i}-${(n * 3) % 40}`);
+    }
+  });
+  for (let round = 0; round < 8; round += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    await flush();
+  }
+  ended = true;
+  await Promise.all(load);
+  expect(storage.peak.get(tenant)).toBeLessThanOrEqual(HARD);
+  const admin = instances[0]!.module.get(QuotaAdmin);
+  const suspect = instances.some(({ suspects }) => suspects.has(tenant));
+  await waitUntil(async () => (await instances[0]!.put(tenant, 'k0-0', 1)) === 'stored');
+  if (suspect) await admin.reconcile(tenant);
+  await exact(tenant);
+});
+
+it('a write on its way when the data go is admitted once more, or undone', async () => {
+  await start(1);
+  const [one] = instances as [Instance];
+  const tenant = await newTenant();
+  await one.put(tenant, 'old', 100 * KB);
+  const verdict = await one.checker.reserve({ tenant, key: 'new', bytes: 200 * KB });
+  if (!verdict.admitted) throw new Error('refused');
+  await flush();
+  const version = storage.put(tenant, 'new', 200 * KB);
+  await expect(verdict.reservation.commit(undefined, { version })).resolves.toMatchObject({
+    outcome: 'committed',
+  });
+  await exact(tenant);
+});
+
+it('without a storage to ask nothing more is admitted than was never granted, until an operator says so', async () => {
+  const [one] = (await start(1, { usageSource: undefined })) as [Instance];
+  const tenant = await newTenant();
+  for (let n = 0; n < 5; n += 1) await one.put(tenant, `k${n}`, 100 * KB);
+  await flush();
+  expect(await one.put(tenant, 'a', 350 * KB)).toBe('stored');
+  expect(await one.put(tenant, 'b', 300 * KB)).toBe('unavailable');
+  await one.module.get(QuotaAdmin).reconcile(tenant);
+  await waitUntil(async () => (await one.put(tenant, 'b', 300 * KB)) === 'stored');
+});
