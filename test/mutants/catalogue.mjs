@@ -11,6 +11,10 @@ const POSTGRES = 'libs/quota/src/adapters/postgres';
 const ON_MEMORY = ['test/contract/memory-usage-tracker.spec.ts'];
 const ON_REDIS = ['test/contract/redis-usage-tracker.spec.ts'];
 const ON_SCRIPTS = ['test/integration/redis/scripts.spec.ts'];
+const ON_BANK = [
+  'test/integration/redis/bank.spec.ts',
+  'test/integration/redis/bank-folds.spec.ts',
+];
 const ON_CHECKER = [`${CORE}/quota-checker.spec.ts`];
 const ON_QUOTA_CACHE = [`${CORE}/quota-cache.service.spec.ts`];
 const ON_HTTP = ['test/integration/nest/guarded-routes.spec.ts'];
@@ -175,6 +179,104 @@ export const MUTANTS = [
     'if not S.g or S.g ~= generation then return reply(CODE.BOUNCED) end',
     'if not S.g then return reply(CODE.BOUNCED) end',
     ON_REDIS,
+  ),
+  plant(
+    'redis under a bank: a ledger being rebuilt admits',
+    `${LUA}/include/verdict.lua`,
+    "return S.rb == '' and S.gb or 0",
+    "return S.gb + (S.rb == '' and 0 or MAX)",
+    ON_BANK,
+  ),
+  plant(
+    'redis under a bank: a reserve goes beyond the grant',
+    `${LUA}/reserve.lua`,
+    'if short then return grant_short(used_after) end',
+    'if false then return grant_short(used_after) end',
+    ON_BANK,
+  ),
+  plant(
+    'redis under a bank: a commit goes beyond the grant',
+    `${LUA}/commit.lua`,
+    'if short then return grant_short(used_after) end',
+    'if false then return grant_short(used_after) end',
+    ON_BANK,
+  ),
+  plant(
+    'redis under a bank: a grant is short by what is due',
+    `${LUA}/include/verdict.lua`,
+    '(decision == REJECT or short) and more_due()',
+    'decision == REJECT and more_due()',
+    ON_BANK,
+  ),
+  plant(
+    'redis under a bank: a late grant is taken',
+    `${LUA}/grant-take.lua`,
+    'if number <= S.gs then',
+    'if number == S.gs then',
+    ON_BANK,
+  ),
+  plant(
+    'redis under a bank: any nonce ends a rebuild',
+    `${LUA}/grant-take.lua`,
+    'if S.rb ~= nonce then',
+    "if nonce == '' then",
+    ON_BANK,
+  ),
+  plant(
+    'redis under a bank: a grant of another life is taken',
+    `${LUA}/grant-take.lua`,
+    'if S.gg ~= generation then return',
+    'if false then return',
+    ON_BANK,
+  ),
+  plant(
+    'redis under a bank: a batch is folded in twice',
+    `${LUA}/fold.lua`,
+    'if number <= S.fn then',
+    'if number < S.fn then',
+    ON_BANK,
+  ),
+  plant(
+    'redis under a bank: a batch gives no grant',
+    `${LUA}/fold.lua`,
+    'S.gb, S.fn = S.gb + bytes, number',
+    'S.gb, S.fn = S.gb, number',
+    ON_BANK,
+  ),
+  plant(
+    'redis under a bank: a batch replaces what is newer',
+    `${LUA}/fold.lua`,
+    'if k.entry and item.version < k.entry.version then return true end',
+    'if k.entry and item.version < 0 then return true end',
+    ON_BANK,
+  ),
+  plant(
+    'redis under a bank: a batch brings back what was removed',
+    `${LUA}/fold.lua`,
+    'item.version > 0 and item.version < k.version',
+    'item.version > MAX and item.version < k.version',
+    ON_BANK,
+  ),
+  plant(
+    'redis under a bank: a wiped ledger takes a batch',
+    `${LUA}/fold.lua`,
+    "if S.gs == 0 or S.rb ~= '' then",
+    "if S.rb ~= '' then",
+    ON_BANK,
+  ),
+  plant(
+    'redis under a bank: a dropped tenant keeps its grant',
+    `${LUA}/drop.lua`,
+    "S.gs, S.gb, S.gg, S.rb, S.fn = 0, 0, '', '', 0",
+    "S.rb = ''",
+    ON_BANK,
+  ),
+  plant(
+    'redis under a bank: a rebuild begins though there is a new grant',
+    `${LUA}/rebuild-begin.lua`,
+    'if S.gs ~= seen then',
+    'if S.gs < seen then',
+    ON_BANK,
   ),
   plant('redis: a commit needs memory', `${LUA}/commit.lua`, '#!lua flags=allow-oom', '#!lua', [
     'test/integration/redis/faults.spec.ts',

@@ -259,7 +259,8 @@ describe('the scripts of the bank, given what they do not take', () => {
     for (let count = 0; count < args.length; count++) {
       if (name !== 'fold' || (count !== 5 && count !== 9)) await attack(args.slice(0, count));
     }
-    if (name === 'fold') await attack([...args.slice(0, 5), ...Array(1_001).fill(item).flat()]);
+    if (name === 'fold')
+      await attack([...args.slice(0, 5), ...Array.from({ length: 1_001 }, () => item).flat()]);
     expect(outcomes).toEqual([]);
     expect(await dumpAll(ledger.probe)).toEqual(before);
     expect(await run(name, s.tenant, args)).toEqual(expect.arrayContaining([ReplyCode.DONE]));

@@ -95,7 +95,7 @@ class Life {
       case 'reserve':
         return this.reserve(`id-${String(++this.ids)}`, plan.key, plan.size, plan.enforce);
       case 'again': {
-        const hold = this.holds.filter((each) => model.open.has(each.id)).at(0);
+        const hold = this.holds.find((each) => model.open.has(each.id));
         return hold && this.reserve(hold.id, hold.key, hold.bytes, true);
       }
       case 'commit':

@@ -126,11 +126,10 @@ describe('a grant', () => {
   it('is short only once all that is due is gone', async () => {
     const s = await scene().granted(3_000);
     const keys = Array.from({ length: 2_500 }, (_, i) => ({ key: `k${String(i)}`, bytes: 1 }));
-    const expiresAt = Date.now() + 300;
-    await s.tracker.correct(
-      s.tenant,
-      keys.map((each) => ({ ...each, expiresAt })),
-    );
+    const expiresAt = Date.now() + 1_500;
+    const corrections = keys.map((each) => ({ ...each, expiresAt }));
+    const { applied } = await s.tracker.correct(s.tenant, corrections);
+    expect(applied).toBe(2_500);
     await s.put('lasting', 100);
     const lapsing = await s.hold('open', 400, { holdMs: 20 });
     await untilDue(Math.max(20, expiresAt - Date.now()));

@@ -100,6 +100,7 @@ export interface LedgerStanding {
   /** Names this life of the tenant in the ledger: the part before the `/` of a generation; null: none. */
   readonly life: string | null;
   /** {@link Grant.generation} of the grant it has; null: it has none. */
+  /** {@link Grant.generation} of the grant it has, or is being rebuilt for; null: neither. */
   readonly generation: string | null;
   readonly seq: number;
   readonly grantBytes: number;
@@ -111,8 +112,8 @@ export interface LedgerStanding {
 
 /**
  * What a ledger under a bank does beside a UsageTracker's operations. Its `reserve` and `commit` throw
- * {@link GrantShortError} for a write that fits the limit and not the grant; the generation they speak
- * of is `own/bank's`.
+ * {@link GrantShortError} for a write that fits the limit and not the grant. The generation that its
+ * `reserve` replies is `own/bank's`; a `commit` looks at the own part, and takes that alone as well.
  */
 export interface GrantedLedger {
   ledgerStanding(tenant: string): Promise<LedgerStanding>;
