@@ -1,5 +1,14 @@
 // The only door of the library.
 
+export {
+  QuotaBank,
+  type BankStanding,
+  type FoldBatch,
+  type FoldItem,
+  type Grant,
+  type GrantReply,
+  type GrantRequest,
+} from './core/bank';
 export { BYTES_PER_MB, MAX_BYTES, bytesToMb, formatMb, mbToBytes } from './core/bytes';
 export type { StoreState } from './core/breaker';
 export { QuotaDecision } from './core/decision';
@@ -97,6 +106,7 @@ export {
 export { MemoryQuotaStore } from './adapters/memory/memory-quota-store';
 export { MemoryUsageTracker } from './adapters/memory/memory-usage-tracker';
 export { quotaEntities, quotaMigrations } from './adapters/postgres/migrations';
+export { PostgresQuotaBank } from './adapters/postgres/postgres-quota-bank';
 export { PostgresQuotaStore } from './adapters/postgres/postgres-quota-store';
 export { PostgresUsageTracker } from './adapters/postgres/postgres-usage-tracker';
 export { QuotaChange } from './adapters/postgres/quota-change.entity';

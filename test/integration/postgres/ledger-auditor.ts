@@ -72,3 +72,41 @@ export async function expectExact(dataSource: DataSource, tenant: string): Promi
   });
   return found;
 }
+
+export interface BankAudit {
+  readonly granted: number;
+  readonly drawn: number;
+  readonly folding: number;
+  readonly trueFolding: number;
+  /** Rows of a batch or of the journal that the tenant's row does not know of. */
+  readonly strays: number;
+}
+
+const BANK_AUDIT = `
+  SELECT l.granted_bytes AS granted, l.committed + l.reserved + l.folding_bytes AS drawn,
+    l.folding_bytes AS folding,
+    l.folding_unkeyed + (
+      SELECT coalesce(sum(bytes), 0) FROM quota_ledger_folds WHERE tenant_id = $1) AS true_folding,
+    (SELECT count(*) FROM quota_ledger_folds WHERE tenant_id = $1 AND NOT l.folding)
+      + (SELECT count(*) FROM quota_ledger_removals WHERE tenant_id = $1 AND NOT l.has_removals)
+      AS strays
+  FROM quota_ledger l WHERE l.tenant_id = $1`;
+
+/** Granted and drawn stay within the limit, and what is on its way is what the batch says. */
+export async function expectWithin(
+  dataSource: DataSource,
+  tenant: string,
+  hardBytes: number,
+): Promise<BankAudit> {
+  const [row] = await dataSource.query<Record<string, string>[]>(BANK_AUDIT, [tenant]);
+  const found = {
+    granted: Number(row?.['granted']),
+    drawn: Number(row?.['drawn']),
+    folding: Number(row?.['folding']),
+    trueFolding: Number(row?.['true_folding']),
+    strays: Number(row?.['strays']),
+  };
+  expect(found).toMatchObject({ folding: found.trueFolding, strays: 0 });
+  expect(found.granted + found.drawn).toBeLessThanOrEqual(hardBytes);
+  return found;
+}

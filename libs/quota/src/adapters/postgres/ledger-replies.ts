@@ -1,5 +1,6 @@
+import { Buffer } from 'node:buffer';
 import { z } from 'zod';
-import { QuotaDecision, type Usage } from '../../core';
+import { QuotaDecision, type FoldItem, type Usage } from '../../core';
 import { exactNumber } from './bigint';
 
 const count = z.int().min(0);
@@ -24,6 +25,30 @@ const verdict = reply.extend({
   generation: z.string().optional(),
 });
 
+/** As the functions write a key: hex of its bytes. */
+const hexKey = z
+  .string()
+  .regex(/^(?:[0-9a-f]{2}){1,512}$/)
+  .transform((hex) => Buffer.from(hex, 'hex').toString());
+
+const foldItem = z
+  .tuple([hexKey, count.nullable(), count.nullable(), count])
+  .transform(([key, bytes, ttlMs, version]): FoldItem => ({
+    key,
+    version,
+    ...(bytes === null ? {} : { bytes }),
+    ...(ttlMs === null ? {} : { ttlMs }),
+  }));
+
+const batch = z.object({
+  number: count,
+  generation: z.string(),
+  bytes: count,
+  unkeyed: count,
+  refunds: count,
+  items: z.array(foldItem),
+});
+
 /** The reply of each function: what it adds to the code and the sums. */
 export const replies = {
   reserve: verdict,
@@ -37,6 +62,15 @@ export const replies = {
   drop: reply,
   recount: reply.extend({ drift: z.int().optional() }),
   correct: reply.extend({ applied: count, delta: z.int() }),
+  grant: reply.extend({
+    generation: z.string().optional(),
+    seq: count.optional(),
+    granted: count.optional(),
+    drawn: count.optional(),
+  }),
+  fold_begin: reply.extend({ batch: batch.optional() }),
+  fold_end: reply,
+  dropped: reply,
 } as const;
 
 export type LedgerOperation = keyof typeof replies;
@@ -59,6 +93,13 @@ export function must<T>(value: T | undefined, field: string): T {
 const bigint = z.unknown().transform((value) => exactNumber(value));
 
 export const tenantRow = z.object({ tenant_id: z.string(), due: z.boolean() });
+
+export const standingRow = z.object({
+  generation: z.string(),
+  granted: bigint,
+  drawn: bigint,
+  pending: z.boolean(),
+});
 
 export const view = z.object({
   key: z.instanceof(Buffer).transform((bytes) => bytes.toString()),

@@ -25,6 +25,10 @@ export const CALLS = {
   correct: call('correct', [
     ...['text', 'bytea[]', 'bigint[]', 'bigint[]', 'bigint[]', 'bigint[]', 'bigint[]'],
   ]),
+  grant: call('grant', ['text', 'bigint', 'bigint', 'bigint', 'bigint', 'boolean']),
+  fold_begin: call('fold_begin', ['text', 'bigint']),
+  fold_end: call('fold_end', ['text', 'bigint']),
+  dropped: call('dropped', ['text', 'text']),
 } satisfies Record<LedgerOperation, string>;
 
 const LIVE = `coalesce(e.expires_at > extract(epoch FROM clock_timestamp()) * 1000, true)`;
@@ -42,6 +46,17 @@ export const TENANTS = `
   SELECT l.tenant_id, coalesce(least(l.due_at, nullif(l.marks_at, 0))
     <= extract(epoch FROM clock_timestamp()) * 1000, false) AS due
   FROM quota_ledger l WHERE l.tenant_id > $1 ORDER BY l.tenant_id LIMIT $2`;
+
+/** $1 tenant */
+export const STANDING = `
+  SELECT l.generation, l.granted_bytes AS granted,
+    l.committed + l.reserved + l.folding_bytes AS drawn, l.pending
+  FROM quota_ledger l WHERE l.tenant_id = $1`;
+
+/** $1 after, $2 limit */
+export const PENDING_TENANTS = `
+  SELECT l.tenant_id FROM quota_ledger l WHERE l.pending AND l.tenant_id > $1
+  ORDER BY l.tenant_id LIMIT $2`;
 
 /** Expired ones too, so that a page can be told from the end. $1 tenant, $2 after, $3 limit */
 export const ENTRIES = `

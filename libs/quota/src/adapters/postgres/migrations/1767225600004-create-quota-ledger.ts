@@ -1,4 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { BANK_FUNCTIONS } from './ledger-1/bank';
 import { COMMIT_FUNCTIONS } from './ledger-1/commit';
 import { GIVING_BACK_FUNCTIONS } from './ledger-1/giving-back';
 import { REAPING_FUNCTIONS } from './ledger-1/reaping';
@@ -12,6 +13,7 @@ const FUNCTIONS = [
   ...COMMIT_FUNCTIONS,
   ...GIVING_BACK_FUNCTIONS,
   ...UPKEEP_FUNCTIONS,
+  ...BANK_FUNCTIONS,
 ];
 
 /**
@@ -31,7 +33,7 @@ export class CreateQuotaLedger1767225600004 implements MigrationInterface {
     for (const { name } of FUNCTIONS.toReversed()) {
       await queryRunner.query(`DROP FUNCTION ${name}`);
     }
-    for (const table of ['versions', 'holds', 'entries']) {
+    for (const table of ['folds', 'removals', 'versions', 'holds', 'entries']) {
       await queryRunner.query(`DROP TABLE quota_ledger_${table}`);
     }
     await queryRunner.query('DROP TABLE quota_ledger');

@@ -21,6 +21,7 @@ import {
   reap,
   settleMark,
 } from './fragments';
+import { ELSEWHERE, JOURNALED_VERSION, overrideRemoval } from './journal';
 import { MAX } from './tables';
 
 /** An id that is known already: its answer again, or an error. */
@@ -34,16 +35,16 @@ const KNOWN = `
 
 /** More than is held is admitted like a new write; its own hold, if any, is not counted twice. */
 const FORECAST = `
-      own := CASE WHEN r_state = 'open' THEN r_bytes END;
+      own := CASE WHEN r_state = 'open' THEN r_bytes END;${JOURNALED_VERSION}
       outdated := p_key IS NOT NULL AND coalesce(
-        p_version < greatest(coalesce(seen, 0), coalesce(live_version, 0)), false);
+        p_version < greatest(seen, live_version, journaled), false);
       EXIT WHEN outdated OR p_bytes <= own;
       exposure := greatest(coalesce(live, 0), coalesce(top, 0));
       used_after := s.committed + s.reserved + CASE
         WHEN p_key IS NULL THEN p_bytes - coalesce(own, 0)
         ELSE greatest(p_bytes, coalesce(others, 0)) - exposure END;
       grows := p_bytes > CASE WHEN p_key IS NULL THEN coalesce(own, 0) ELSE exposure END;
-      refused := p_enforce AND grows AND used_after > greatest(p_hard - s.granted_bytes, 0);`;
+      refused := p_enforce AND grows AND used_after > greatest(p_hard - ${ELSEWHERE}, 0);`;
 
 /** What is held for this write goes; `others` and the entry say what stays held for its key. */
 const freeHold = (entry: string): string => `
@@ -62,7 +63,7 @@ const REFUSE = `
       ELSE ${settleMark('refused')} END IF;
       ${finish(`'refused'`)}
     END IF;
-    IF used_after > ${MAX} THEN ${finish(`'beyond'`)} END IF;`;
+    IF used_after > ${MAX} - s.folding_bytes THEN ${finish(`'beyond'`)} END IF;`;
 
 const PLACE = `
     IF outdated THEN
@@ -82,6 +83,7 @@ const PLACE = `
       ON CONFLICT (tenant_id, key) DO UPDATE SET
         bytes = excluded.bytes, expires_at = excluded.expires_at, version = excluded.version;
       s.due_at := least(s.due_at, until);
+      ${overrideRemoval('p_key', 'p_version')}
     END IF;
     ${FORGET_VERSION}`;
 
@@ -93,7 +95,7 @@ const COMMIT = ledgerFunction(
   'jsonb',
   `${STATE}${KEY_STATE}${REAPING}
     own bigint; outdated boolean; exposure bigint; used_after bigint := 0; grows boolean;
-    refused boolean := false; until bigint;`,
+    refused boolean := false; until bigint; journaled bigint;`,
   `${insist(`${isTenant} AND ${isId} AND ${isKeyOrNone} AND ${isCount('p_bytes')}
       AND ${isCount('p_hard')} AND p_enforce IS NOT NULL AND p_generation IS NOT NULL
       AND (p_ttl_ms IS NULL OR ${isDuration('p_ttl_ms')}) AND ${isCountOrNone('p_version')}`)}

@@ -1,3 +1,4 @@
+import { SHARED, journalRemoval } from './journal';
 import { MAX } from './tables';
 
 // What the functions have in common, as text: a call from one PL/pgSQL function to another costs as
@@ -66,6 +67,9 @@ export const LOCK = `
     IF NOT known THEN
       s.tenant_id := p_tenant; s.generation := ''; s.stamp := 0; s.committed := 0; s.reserved := 0;
       s.unkeyed := 0; s.unkeyed_reserved := 0; s.granted_bytes := 0; s.marks_at := 0;
+      s.grant_seq := 0; s.confirmed_seq := 0; s.folding := false; s.fold_number := 0;
+      s.folding_bytes := 0; s.folding_unkeyed := 0; s.folding_refunds := 0; s.refunds := 0;
+      s.has_removals := false; s.drop_pending := false;
     END IF;
     was := s;`;
 
@@ -100,6 +104,10 @@ export const SAVE = `
       UPDATE quota_ledger l SET generation = s.generation, stamp = s.stamp,
         committed = s.committed, reserved = s.reserved, unkeyed = s.unkeyed,
         unkeyed_reserved = s.unkeyed_reserved, due_at = s.due_at, marks_at = s.marks_at,
+        granted_bytes = s.granted_bytes, grant_seq = s.grant_seq, confirmed_seq = s.confirmed_seq,
+        folding = s.folding, fold_number = s.fold_number, folding_bytes = s.folding_bytes,
+        folding_unkeyed = s.folding_unkeyed, folding_refunds = s.folding_refunds,
+        refunds = s.refunds, has_removals = s.has_removals, drop_pending = s.drop_pending,
         updated_at = clock_timestamp()
       WHERE l.tenant_id = p_tenant;
     END IF;`;
@@ -143,6 +151,7 @@ export const readKey = (kind: string): string => `
       DELETE FROM quota_ledger_entries e WHERE e.tenant_id = p_tenant AND e.key = p_key;
       s.committed := s.committed - live;
       s.reserved := s.reserved + least(live, coalesce(top, 0));
+      ${journalRemoval('live_version')}
       live := NULL; live_until := NULL; live_version := NULL;
     END IF;`;
 
@@ -204,6 +213,7 @@ export const reap = (max: string, own: string): string => `
       SELECT * INTO done FROM quota_ledger_reap(s, now_ms, ${max}, ${own});
       s.committed := done.committed; s.reserved := done.reserved;
       s.unkeyed_reserved := done.unkeyed_reserved; s.due_at := done.due_at;
+      s.has_removals := s.has_removals OR (done.expired > 0 AND ${SHARED});
       more := done.more;
     END IF;`;
 

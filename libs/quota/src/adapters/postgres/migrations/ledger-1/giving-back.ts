@@ -18,6 +18,8 @@ import {
   reply,
   settleMark,
 } from './fragments';
+import { SHARED, journalRemoval } from './journal';
+import { MAX } from './tables';
 
 /**
  * Gives a hold back. An id never seen is marked too, so that a reserve that comes late holds nothing.
@@ -46,7 +48,10 @@ const RELEASE = ledgerFunction(
     ${finish(`'released'`)}`,
 );
 
-/** Removes an entry and gives its bytes back; what an open write of the key holds stays held. */
+/**
+ * Removes an entry and gives its bytes back; what an open write of the key holds stays held. Another
+ * ledger may have the key too, or alone; a newer entry here tells it all it has to know.
+ */
 const REMOVE = ledgerFunction(
   'quota_ledger_remove',
   'p_tenant text, p_id text, p_key bytea, p_version bigint',
@@ -69,17 +74,20 @@ const REMOVE = ledgerFunction(
     ELSE
       live := 0;
     END IF;
+    IF removed OR live_version IS NULL THEN
+      ${journalRemoval('greatest(p_version, live_version, 0)')}
+    END IF;
     ${insertMark('remove', 'removed', { key: 'p_key', flag: 'removed', number: 'live' })}
     ${finish(`'done'`, `'removed', removed, 'freed', live`)}`,
 );
 
-/** Gives back bytes that were charged without a key, at most what is there. */
+/** Gives back bytes that were charged without a key, at most what is there or may be elsewhere. */
 const REFUND = ledgerFunction(
   'quota_ledger_refund',
   'p_tenant text, p_id text, p_bytes bigint',
   'jsonb',
   `${STATE}
-    r_bytes bigint; freed bigint;`,
+    r_bytes bigint; freed bigint; elsewhere bigint;`,
   `${insist(`${isTenant} AND ${isId} AND ${isCount('p_bytes')}`)}${LOCK}
     IF NOT known THEN ${reply(`'done'`, `'freed', 0`)} END IF;
     SELECT h.bytes, h.reply_number INTO r_bytes, freed FROM quota_ledger_holds h
@@ -89,6 +97,11 @@ const REFUND = ledgerFunction(
       freed := least(p_bytes, s.unkeyed);
       s.committed := s.committed - freed;
       s.unkeyed := s.unkeyed - freed;
+      IF ${SHARED} THEN
+        elsewhere := least(p_bytes - freed, ${MAX} - s.refunds);
+        s.refunds := s.refunds + elsewhere;
+        freed := freed + elsewhere;
+      END IF;
       ${insertMark('refund', 'refunded', { bytes: 'p_bytes', number: 'freed' })}
     END IF;
     ${finish(`'done'`, `'freed', freed`)}`,

@@ -1,4 +1,5 @@
 import { held, largest, ledgerFunction } from './fragments';
+import { SHARED, insertRemovals } from './journal';
 
 /** Σ hold(key) over some keys, as docs/ledger.md defines it. */
 const HOLDS_OF = ledgerFunction(
@@ -36,7 +37,10 @@ const REAP = ledgerFunction(
         SELECT d.ctid FROM quota_ledger_entries d
         WHERE d.tenant_id = s.tenant_id AND d.expires_at IS NOT NULL AND d.expires_at <= p_now
         ORDER BY d.expires_at LIMIT p_max))
-      RETURNING e.key, e.bytes
+      RETURNING e.key, e.bytes, e.version
+    ), journaled AS (${insertRemovals(
+      `SELECT s.tenant_id, g.key, g.version FROM gone g WHERE ${SHARED}`,
+    )}
     )
     SELECT count(*), coalesce(sum(g.bytes), 0),
       coalesce(sum(least(g.bytes, coalesce(${largest('s.tenant_id', 'g.key')}, 0))), 0)

@@ -18,11 +18,12 @@ import {
   reap,
   reply,
 } from './fragments';
+import { ELSEWHERE } from './journal';
 import { MAX } from './tables';
 
-/** What the bank granted to another ledger is not there to be admitted here. */
+/** What is another ledger's, or on its way to it, is not there to be admitted here. */
 const LIMITS = `
-    hard := greatest(p_hard - s.granted_bytes, 0);
+    hard := greatest(p_hard - ${ELSEWHERE}, 0);
     quota := least(p_quota, hard);`;
 
 /** The one rule, for a write whose own size is not among the open ones yet. */
@@ -33,6 +34,15 @@ const DECIDE = `
         ELSE greatest(p_bytes, coalesce(top, 0)) - exposure END;
       decision := CASE
         WHEN used_after <= quota THEN 0 WHEN used_after <= hard OR NOT grows THEN 1 ELSE 2 END;`;
+
+/**
+ * A change of the quota holds for the next request, though no request with it has come yet and whoever
+ * tells of changes is away. A statement of its own, so that it sees what was changed during the wait.
+ */
+const REFUSE_STALE = `
+    newest := greatest(s.stamp,
+      (SELECT max(c.id) FROM quota_changes c WHERE c.tenant_id = p_tenant));
+    IF p_stamp < newest THEN ${reply(`'stale'`, `'stamp', newest`)} END IF;`;
 
 /** A refusal must be true at this moment: before one, or a warning, all that is due goes. */
 const judge = (onceRead = ''): string => `${LIMITS}
@@ -49,7 +59,7 @@ const judge = (onceRead = ''): string => `${LIMITS}
         'retryAfter', quota_ledger_retry_after(s, p_key, used_after - hard, now_ms)`,
       )}
     END IF;
-    IF greatest(used_after, s.committed + s.reserved) > ${MAX} THEN ${finish(`'beyond'`)} END IF;`;
+    IF greatest(used_after, s.committed + s.reserved) > ${MAX} - s.folding_bytes THEN ${finish(`'beyond'`)} END IF;`;
 
 /** Sent before: the answer from the present state, the decision as recorded, nothing held twice. */
 const RECALL = `
@@ -70,7 +80,7 @@ const RECALL = `
     END IF;`;
 
 const DECLARE = `${STATE}${KEY_STATE}${REAPING}
-    quota bigint; hard bigint; exposure bigint; used_after bigint; grows boolean; decision smallint;`;
+    newest bigint; quota bigint; hard bigint; exposure bigint; used_after bigint; grows boolean; decision smallint;`;
 
 const ARGUMENTS = `${isTenant} AND ${isKeyOrNone} AND ${isCount('p_bytes')}
       AND ${isCount('p_quota')} AND ${isCount('p_hard')} AND p_quota <= p_hard
@@ -86,7 +96,7 @@ const RESERVE = ledgerFunction(
   `${insist(`${ARGUMENTS} AND ${isId} AND ${isDuration('p_hold_ms')}`)}
     LOOP ${LOCK}
     more := false;
-    IF p_stamp < s.stamp THEN ${reply(`'stale'`, `'stamp', s.stamp`)} END IF;
+    ${REFUSE_STALE}
     ${reap(REAP_ALONG, 'p_id')}
     ${judge(`${RECALL}
       IF known THEN s.stamp := p_stamp; END IF;`)}
@@ -124,7 +134,7 @@ const CHECK = ledgerFunction(
   `${DECLARE}
     p_id text := NULL;`,
   `${insist(ARGUMENTS)}${LOCK}
-    IF p_stamp < s.stamp THEN ${reply(`'stale'`, `'stamp', s.stamp`)} END IF;
+    ${REFUSE_STALE}
     ${reap(REAP_ALONG, 'NULL')}
     ${judge()}
     ${finish(

@@ -7,8 +7,13 @@ const TENANT = (table: string): string => `
         CHECK (tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$')`;
 
 /**
- * The row that every operation locks. None of its columns but the key is indexed and its pages stay
- * half empty, so that its many new versions stay on one page and need no index entries.
+ * The row that every operation locks. No index has a column of it that changes with every write, and
+ * its pages stay half empty, so that its many new versions stay on one page and need no index
+ * entries.
+ *
+ * granted_bytes of the limit are another ledger's to admit, and folding_bytes are on their way to it;
+ * see docs/ledger.md, "Under a bank". pending is for the index of the few tenants that have anything
+ * to fold or to drop.
  *
  * due_at is never later than the first expiry or deadline of the tenant (null: nothing falls due),
  * and marks_at says when to look for old marks: most operations need not look at all.
@@ -23,12 +28,29 @@ const LEDGER = `
     unkeyed bigint NOT NULL DEFAULT 0,
     unkeyed_reserved bigint NOT NULL DEFAULT 0,
     granted_bytes bigint NOT NULL DEFAULT 0,
+    grant_seq bigint NOT NULL DEFAULT 0,
+    confirmed_seq bigint NOT NULL DEFAULT 0,
+    folding boolean NOT NULL DEFAULT false,
+    fold_number bigint NOT NULL DEFAULT 0,
+    folding_bytes bigint NOT NULL DEFAULT 0,
+    folding_unkeyed bigint NOT NULL DEFAULT 0,
+    folding_refunds bigint NOT NULL DEFAULT 0,
+    refunds bigint NOT NULL DEFAULT 0,
+    has_removals boolean NOT NULL DEFAULT false,
+    drop_pending boolean NOT NULL DEFAULT false,
+    pending boolean NOT NULL GENERATED ALWAYS AS
+      (drop_pending OR folding OR has_removals OR committed > 0 OR refunds > 0) STORED,
     due_at bigint,
     marks_at bigint NOT NULL DEFAULT 0,
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT quota_ledger_sums_check CHECK (
       stamp >= 0 AND committed >= 0 AND reserved >= 0 AND unkeyed >= 0 AND unkeyed_reserved >= 0
-      AND granted_bytes >= 0 AND committed + reserved <= ${MAX})
+      AND granted_bytes >= 0 AND committed + reserved + folding_bytes <= ${MAX}),
+    CONSTRAINT quota_ledger_bank_check CHECK (
+      granted_bytes <= ${MAX} AND grant_seq >= 0 AND confirmed_seq >= 0
+      AND fold_number >= 0 AND folding_bytes >= 0 AND folding_refunds >= 0
+      AND refunds BETWEEN 0 AND ${MAX} AND folding_unkeyed BETWEEN 0 AND folding_bytes
+      AND (folding OR folding_bytes + folding_refunds = 0))
   ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05)`;
 
 const ENTRIES = `
@@ -77,8 +99,30 @@ const VERSIONS = `
     CONSTRAINT quota_ledger_versions_pkey PRIMARY KEY (tenant_id, key)
   )`;
 
+/** Removals that another ledger has to hear of. */
+const REMOVALS = `
+  CREATE TABLE quota_ledger_removals (${TENANT('quota_ledger_removals')},
+    key bytea NOT NULL,
+    version bigint NOT NULL
+      CONSTRAINT quota_ledger_removals_version_check CHECK (version >= 0),
+    CONSTRAINT quota_ledger_removals_pkey PRIMARY KEY (tenant_id, key)
+  )`;
+
+/** The batch under way, of which a tenant has one at most; without bytes: a removal. */
+const FOLDS = `
+  CREATE TABLE quota_ledger_folds (${TENANT('quota_ledger_folds')},
+    key bytea NOT NULL,
+    bytes bigint
+      CONSTRAINT quota_ledger_folds_bytes_check CHECK (bytes BETWEEN 0 AND ${MAX}),
+    expires_at bigint,
+    version bigint NOT NULL
+      CONSTRAINT quota_ledger_folds_version_check CHECK (version >= 0),
+    CONSTRAINT quota_ledger_folds_pkey PRIMARY KEY (tenant_id, key)
+  )`;
+
 export const TABLES = [
   LEDGER,
+  'CREATE INDEX quota_ledger_pending_idx ON quota_ledger (tenant_id) WHERE pending',
   ENTRIES,
   `CREATE INDEX quota_ledger_entries_expires_at_idx
     ON quota_ledger_entries (tenant_id, expires_at) WHERE expires_at IS NOT NULL`,
@@ -90,4 +134,6 @@ export const TABLES = [
   `CREATE INDEX quota_ledger_holds_mark_deadline_idx
     ON quota_ledger_holds (tenant_id, deadline) WHERE state <> 'open'`,
   VERSIONS,
+  REMOVALS,
+  FOLDS,
 ];

@@ -12,6 +12,7 @@ import {
   reap,
   reply,
 } from './fragments';
+import { journalRemoval, overrideRemoval } from './journal';
 import { MAX } from './tables';
 
 /**
@@ -55,7 +56,10 @@ const READ = ledgerFunction(
     ${finish(`CASE WHEN more THEN 'more' ELSE 'done' END`)}`,
 );
 
-/** Ends this life of the tenant: a new generation, everything else gone, the stamp kept. */
+/**
+ * Ends this life of the tenant: a new generation, everything else gone, the stamp kept. What was
+ * granted stays granted until the other ledger's part is gone, and it may have the batch under way.
+ */
 const DROP = ledgerFunction(
   'quota_ledger_drop',
   'p_tenant text, p_generation text',
@@ -66,6 +70,12 @@ const DROP = ledgerFunction(
       DELETE FROM quota_ledger_entries e WHERE e.tenant_id = p_tenant;
       DELETE FROM quota_ledger_holds h WHERE h.tenant_id = p_tenant;
       DELETE FROM quota_ledger_versions v WHERE v.tenant_id = p_tenant;
+      DELETE FROM quota_ledger_removals r WHERE r.tenant_id = p_tenant;
+      DELETE FROM quota_ledger_folds f WHERE f.tenant_id = p_tenant;
+      s.drop_pending := s.drop_pending OR s.folding OR s.granted_bytes > 0;
+      s.granted_bytes := least(s.granted_bytes + s.folding_bytes, ${MAX});
+      s.folding := false; s.folding_bytes := 0; s.folding_unkeyed := 0; s.folding_refunds := 0;
+      s.refunds := 0; s.has_removals := false;
       s.generation := p_generation; s.committed := 0; s.reserved := 0;
       s.unkeyed := 0; s.unkeyed_reserved := 0; s.due_at := NULL; s.marks_at := 0;
     END IF;
@@ -132,6 +142,7 @@ const CORRECT = ledgerFunction(
       IF live_until <= now_ms THEN
         DELETE FROM quota_ledger_entries e WHERE e.tenant_id = p_tenant AND e.key = p_keys[i];
         s.committed := s.committed - live;
+        ${journalRemoval('live_version', 'p_keys[i]')}
         live := NULL; live_version := NULL;
       END IF;
       CONTINUE WHEN live IS DISTINCT FROM p_seen_bytes[i]
@@ -140,17 +151,19 @@ const CORRECT = ledgerFunction(
       next := CASE WHEN coalesce(p_expires[i] > now_ms, true) THEN p_bytes[i] END;
       IF next IS NULL THEN
         DELETE FROM quota_ledger_entries e WHERE e.tenant_id = p_tenant AND e.key = p_keys[i];
+        ${journalRemoval('coalesce(live_version, 0)', 'p_keys[i]')}
       ELSE
         INSERT INTO quota_ledger_entries AS e (tenant_id, key, bytes, expires_at, version)
         VALUES (p_tenant, p_keys[i], next, p_expires[i], coalesce(p_versions[i], 0))
         ON CONFLICT (tenant_id, key) DO UPDATE SET
           bytes = excluded.bytes, expires_at = excluded.expires_at, version = excluded.version;
         s.due_at := least(s.due_at, p_expires[i]);
+        ${overrideRemoval('p_keys[i]', 'p_versions[i]')}
       END IF;
       applied := applied + 1;
       delta := delta + coalesce(next, 0) - coalesce(live, 0);
       s.committed := s.committed + coalesce(next, 0) - coalesce(live, 0);
-      IF s.committed + s.reserved > ${MAX} THEN
+      IF s.committed + s.reserved + s.folding_bytes > ${MAX} THEN
         RAISE EXCEPTION 'the sums would leave the exact numbers' USING ERRCODE = '22003';
       END IF;
     END LOOP;
