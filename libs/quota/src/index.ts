@@ -2,6 +2,7 @@
 
 export { BYTES_PER_MB, MAX_BYTES, bytesToMb, formatMb, mbToBytes } from './core/bytes';
 export type { StoreState } from './core/breaker';
+export { Budget, type StepOptions } from './core/budget';
 export { QuotaDecision } from './core/decision';
 export { errorEvent } from './core/error-event';
 export {
@@ -46,6 +47,7 @@ export {
   Reservation,
   type CommitDetails,
   type ReservationFields,
+  type ReservationOptions,
   type ReservationState,
 } from './core/reservation';
 export { resolveMode, rolloutBucket, type Rollout } from './core/rollout';
@@ -114,6 +116,7 @@ export {
   QuotaHttpException,
   QuotaUnavailableException,
   toHttpException,
+  unavailabilityOf,
   type ProblemDocument,
 } from './nest/exceptions';
 export { quotaHeaders, type HeaderInput } from './nest/headers';

@@ -6,6 +6,8 @@ export interface Proxy {
   readonly cuts: number;
   /** The next thing sent is lost with its connection: on its way there, or its reply on the way back. */
   cutNext(when: 'before' | 'after'): void;
+  /** Replies come so many ms late from here on; with Infinity they never come. */
+  delay(ms: number): void;
   close(): Promise<void>;
 }
 
@@ -14,6 +16,7 @@ export async function startProxy(target: number): Promise<Proxy> {
   const sockets = new Set<Socket>();
   let cut: 'before' | 'after' | undefined;
   let cuts = 0;
+  let late = 0;
   const server = createServer((near) => {
     const far = connect(target, '127.0.0.1');
     let muted = false;
@@ -40,7 +43,8 @@ export async function startProxy(target: number): Promise<Proxy> {
     });
     far.on('data', (chunk) => {
       if (!muted) {
-        near.write(chunk);
+        if (late === 0) near.write(chunk);
+        else if (late !== Infinity) setTimeout(() => near.write(chunk), late);
         return;
       }
       cuts += 1;
@@ -55,6 +59,9 @@ export async function startProxy(target: number): Promise<Proxy> {
     },
     cutNext: (when) => {
       cut = when;
+    },
+    delay: (ms) => {
+      late = ms;
     },
     close: async () => {
       for (const socket of sockets) socket.destroy();

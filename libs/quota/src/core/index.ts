@@ -1,5 +1,6 @@
 export * from './bank';
 export * from './breaker';
+export * from './budget';
 export * from './bytes';
 export * from './decision';
 export * from './error-event';
@@ -10,6 +11,7 @@ export * from './holds';
 export * from './judgement';
 export * from './lease';
 export * from './observer';
+export * from './pending-announcements';
 export * from './quota';
 export * from './quota-admin';
 export * from './quota-cache.service';
