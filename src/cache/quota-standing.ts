@@ -1,11 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
 import {
+  Budget,
+  errorEvent,
   limitsOf,
   QUOTA_OPTIONS,
   QuotaCacheService,
   QuotaDecision,
   quotaHeaders,
+  QuotaObserver,
   QuotaRollout,
+  QuotaUnavailableError,
   resolveMode,
   usedBytes,
   type QuotaNumbers,
@@ -13,12 +17,16 @@ import {
   type Usage,
 } from '@app/quota';
 
+/** Ms that headers may add to an answer that is there already. */
+const PATIENCE_MS = 50;
+
 /** Quota headers for routes where nothing is decided: reading and deleting. */
 @Injectable()
 export class QuotaStanding {
   constructor(
     private readonly quotas: QuotaCacheService,
     private readonly rollout: QuotaRollout,
+    private readonly observer: QuotaObserver,
     @Inject(QUOTA_OPTIONS) private readonly options: ResolvedQuotaOptions,
   ) {}
 
@@ -26,13 +34,16 @@ export class QuotaStanding {
   async headers(tenant: string, usage: Usage | null): Promise<Record<string, string>> {
     if (usage === null || !this.rollout.current.enabled) return {};
     try {
-      const quota = await this.quotas.getQuota(tenant);
+      const quota = await this.quotas.getQuota(tenant, new Budget(PATIENCE_MS));
       const mode = resolveMode(this.rollout.current, quota);
       const numbers = { ...limitsOf(quota), usedBytes: usedBytes(usage) };
       const input = { mode, decision: decisionOn(numbers), numbers };
       return quotaHeaders(input, this.options.rateLimitHeaders);
-    } catch {
-      // Reading and deleting go on without them; the failure was counted where it happened.
+    } catch (error) {
+      // Reading and deleting go on without them.
+      if (error instanceof QuotaUnavailableError) {
+        this.observer.emit('error', errorEvent('standing', error, tenant));
+      }
       return {};
     }
   }

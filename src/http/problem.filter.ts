@@ -11,8 +11,8 @@ import {
   errorEvent,
   QuotaError,
   QuotaHttpException,
-  QuotaUnavailableError,
   toHttpException,
+  unavailabilityOf,
   type ProblemDocument,
   type QuotaObserver,
 } from '@app/quota';
@@ -43,8 +43,9 @@ export class ProblemFilter implements ExceptionFilter {
     const response: unknown = host.switchToHttp().getResponse();
     const answer = answerFor(error);
     if (answer.status === 500) this.logger.error(error);
-    if (error instanceof QuotaUnavailableError) {
-      this.observer.emit('error', errorEvent(error.operation, error));
+    const unavailable = unavailabilityOf(error);
+    if (unavailable !== undefined) {
+      this.observer.emit('error', errorEvent(unavailable.operation, unavailable));
     }
     if (httpAdapter.isHeadersSent(response)) return;
     for (const [name, value] of Object.entries(answer.headers)) {

@@ -43,3 +43,24 @@ export function percentile(values: readonly number[], percent: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil((sorted.length * percent) / 100) - 1)] ?? NaN;
 }
+
+/**
+ * The longest that this process stood still, in ms, until the returned function is called: what a
+ * starved test adds to every latency it measures.
+ */
+export function startStallMeter(): () => number {
+  const EVERY_MS = 10;
+  let worst = 0;
+  let last = performance.now();
+  const look = (): void => {
+    const now = performance.now();
+    worst = Math.max(worst, now - last - EVERY_MS);
+    last = now;
+  };
+  const timer = setInterval(look, EVERY_MS);
+  return () => {
+    clearInterval(timer);
+    look();
+    return worst;
+  };
+}

@@ -11,6 +11,7 @@ export {
 } from './core/bank';
 export { BYTES_PER_MB, MAX_BYTES, bytesToMb, formatMb, mbToBytes } from './core/bytes';
 export type { StoreState } from './core/breaker';
+export { Budget, type StepOptions } from './core/budget';
 export { QuotaDecision } from './core/decision';
 export { errorEvent } from './core/error-event';
 export {
@@ -55,6 +56,7 @@ export {
   Reservation,
   type CommitDetails,
   type ReservationFields,
+  type ReservationOptions,
   type ReservationState,
 } from './core/reservation';
 export { resolveMode, rolloutBucket, type Rollout } from './core/rollout';
@@ -124,6 +126,7 @@ export {
   QuotaHttpException,
   QuotaUnavailableException,
   toHttpException,
+  unavailabilityOf,
   type ProblemDocument,
 } from './nest/exceptions';
 export { quotaHeaders, type HeaderInput } from './nest/headers';

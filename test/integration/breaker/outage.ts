@@ -1,5 +1,5 @@
 import type { QuotaObserver, StoreName, StoreState } from '@app/quota';
-import { percentile, startLoad, waitUntil } from '../../support';
+import { percentile, startLoad, startStallMeter, waitUntil } from '../../support';
 
 /** What an outage looked like from outside; all in ms. */
 export interface OutageFigures {
@@ -9,6 +9,8 @@ export interface OutageFigures {
   /** Of calls that began while it was not closed. */
   readonly p99WhileOpenMs: number;
   readonly slowestMs: number;
+  /** The longest that the test's own process stood still meanwhile. */
+  readonly stallMs: number;
   readonly callsWhileOpen: number;
 }
 
@@ -29,6 +31,7 @@ export async function measureOutage(outage: Outage): Promise<OutageFigures> {
   outage.observer.on('store', ({ store, state }) => {
     if (store === outage.store) changes.push({ state, at: performance.now() });
   });
+  const stall = startStallMeter();
   const end = startLoad(40, outage.call);
   try {
     await pause(200);
@@ -52,11 +55,13 @@ export async function measureOutage(outage: Outage): Promise<OutageFigures> {
       ),
       slowestMs: Math.round(Math.max(...samples.map(({ tookMs }) => tookMs))),
       callsWhileOpen: open.length,
+      stallMs: Math.round(stall()),
     };
     if (process.env['QUOTA_FIGURES'] !== undefined)
       process.stderr.write(`${JSON.stringify(figures)}\n`);
     return figures;
   } finally {
+    stall();
     await end();
   }
 }

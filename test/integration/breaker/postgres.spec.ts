@@ -8,8 +8,8 @@ import { measureOutage, type OutageFigures } from './outage';
 /** What a load of a quota is given. */
 const DEADLINE_MS = 400;
 
-/** A loaded machine of two cores, with the server and the load on it. */
-const SLACK_MS = 200;
+/** No answer comes later, but for the time that this process itself stood still. */
+const LATEST_MS = 500;
 
 let server: PostgresServer;
 let dataSource: DataSource;
@@ -51,7 +51,7 @@ it('is open within 250 ms of an immediate stop, and closed within 1 s of the sta
   expect(figures.openAfterMs).toBeLessThanOrEqual(250);
   expect(figures.closedAfterMs).toBeLessThanOrEqual(1_000);
   expect(figures.p99WhileOpenMs).toBeLessThanOrEqual(10);
-  expect(figures.slowestMs).toBeLessThanOrEqual(DEADLINE_MS + SLACK_MS);
+  expect(figures.slowestMs - figures.stallMs).toBeLessThanOrEqual(LATEST_MS);
 });
 
 it('opens when a paused server passes the deadline, and closes when it goes on', async () => {
@@ -68,7 +68,7 @@ it('opens when a paused server passes the deadline, and closes when it goes on',
   expect(figures.openAfterMs).toBeLessThanOrEqual(DEADLINE_MS + 250);
   expect(figures.closedAfterMs).toBeLessThanOrEqual(1_000);
   expect(figures.p99WhileOpenMs).toBeLessThanOrEqual(10);
-  expect(figures.slowestMs).toBeLessThanOrEqual(DEADLINE_MS + SLACK_MS);
+  expect(figures.slowestMs - figures.stallMs).toBeLessThanOrEqual(LATEST_MS);
 });
 
 it('leaves other tenants alone when the row of one is poisoned', async () => {

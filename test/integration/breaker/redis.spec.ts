@@ -16,8 +16,8 @@ import { measureOutage, pause } from './outage';
 /** What RedisCalls waits for an answer. */
 const DEADLINE_MS = 400;
 
-/** A loaded machine of two cores, with the server and the load on it. */
-const SLACK_MS = 200;
+/** No answer comes later, but for the time that this process itself stood still. */
+const LATEST_MS = 500;
 
 let server: RedisServer;
 const modules: TestingModule[] = [];
@@ -77,7 +77,7 @@ it.each([300, 3_000])(
     expect(figures.closedAfterMs).toBeLessThanOrEqual(1_000);
     expect(figures.p99WhileOpenMs).toBeLessThanOrEqual(10);
     expect(figures.callsWhileOpen).toBeGreaterThan(100);
-    expect(figures.slowestMs).toBeLessThanOrEqual(DEADLINE_MS + SLACK_MS);
+    expect(figures.slowestMs - figures.stallMs).toBeLessThanOrEqual(LATEST_MS);
   },
 );
 
@@ -104,7 +104,7 @@ it.each([1_000, 3_000])(
     expect(figures.openAfterMs).toBeLessThanOrEqual(DEADLINE_MS + 250);
     expect(figures.closedAfterMs).toBeLessThanOrEqual(1_000);
     expect(figures.p99WhileOpenMs).toBeLessThanOrEqual(10);
-    expect(figures.slowestMs).toBeLessThanOrEqual(DEADLINE_MS + SLACK_MS);
+    expect(figures.slowestMs - figures.stallMs).toBeLessThanOrEqual(LATEST_MS);
   },
 );
 

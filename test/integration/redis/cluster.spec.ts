@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { createServer, type AddressInfo } from 'node:net';
 import { Cluster, type Redis } from 'ioredis';
 import {
   quotaRedisOptions,
@@ -9,10 +8,9 @@ import {
 } from '../../../libs/quota/src/adapters/redis';
 import type { TenantPage } from '../../../libs/quota/src/core';
 import { Scene, untilDue } from '../../contract/usage-tracker/scene';
-import { startRedis, waitUntil, type RedisServer } from '../../support';
+import { waitUntil, type RedisServer } from '../../support';
 import { expectExact } from './auditor';
-
-const SLOTS = 16_384;
+import { startCluster } from './cluster-servers';
 
 describe('a Redis Cluster of three nodes', () => {
   let servers: RedisServer[] = [];
@@ -21,28 +19,7 @@ describe('a Redis Cluster of three nodes', () => {
   const keys = new RedisKeys();
 
   beforeAll(async () => {
-    // The bus would be at port + 10,000, which may not exist.
-    servers = await Promise.all(
-      [0, 1, 2].map(async () => {
-        const bus = String(await freePort());
-        return startRedis({ args: ['--cluster-enabled', 'yes', '--cluster-port', bus] });
-      }),
-    );
-    admins = servers.map((server) => server.client());
-    for (const [i, admin] of admins.entries()) {
-      const [from, to] = [Math.ceil((SLOTS * i) / 3), Math.ceil((SLOTS * (i + 1)) / 3) - 1];
-      await admin.call('CLUSTER', 'ADDSLOTSRANGE', from, to);
-      const bus = (await servers[0]?.client().config('GET', 'cluster-port')) as string[];
-      if (i > 0)
-        await admin.call('CLUSTER', 'MEET', '127.0.0.1', servers[0]?.port ?? 0, bus[1] ?? '');
-    }
-    await waitUntil(
-      async () => {
-        const infos = await Promise.all(admins.map((admin) => admin.cluster('INFO')));
-        return infos.every((info) => /cluster_state:ok[^]*known_nodes:3/.test(info));
-      },
-      { timeoutMs: 20_000 },
-    );
+    ({ servers, admins } = await startCluster());
     cluster = new Cluster(
       servers.map(({ host, port }) => ({ host, port })),
       { redisOptions: quotaRedisOptions, enableOfflineQueue: false, retryDelayOnTryAgain: 10 },
@@ -207,15 +184,3 @@ describe('a Redis Cluster of three nodes', () => {
     await finishMove(tenant, from, to);
   }
 });
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => {
-        resolve(port);
-      });
-    });
-  });
-}

@@ -9,6 +9,8 @@ export interface Proxy {
   /** Cuts every connection, and each new one at once, until `up()`: the server is away for this side. */
   down(): void;
   up(): void;
+  /** Replies come so many ms late from here on; with Infinity they never come. */
+  delay(ms: number): void;
   close(): Promise<void>;
 }
 
@@ -18,6 +20,7 @@ export async function startProxy(target: number): Promise<Proxy> {
   let cut: 'before' | 'after' | undefined;
   let cuts = 0;
   let away = false;
+  let late = 0;
   const server = createServer((near) => {
     if (away) {
       near.destroy();
@@ -48,7 +51,8 @@ export async function startProxy(target: number): Promise<Proxy> {
     });
     far.on('data', (chunk) => {
       if (!muted) {
-        near.write(chunk);
+        if (late === 0) near.write(chunk);
+        else if (late !== Infinity) setTimeout(() => near.write(chunk), late);
         return;
       }
       cuts += 1;
@@ -70,6 +74,9 @@ export async function startProxy(target: number): Promise<Proxy> {
     },
     up: () => {
       away = false;
+    },
+    delay: (ms) => {
+      late = ms;
     },
     close: async () => {
       for (const socket of sockets) socket.destroy();

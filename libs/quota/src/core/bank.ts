@@ -99,7 +99,6 @@ export abstract class QuotaBank {
 export interface LedgerStanding {
   /** Names this life of the tenant in the ledger: the part before the `/` of a generation; null: none. */
   readonly life: string | null;
-  /** {@link Grant.generation} of the grant it has; null: it has none. */
   /** {@link Grant.generation} of the grant it has, or is being rebuilt for; null: neither. */
   readonly generation: string | null;
   readonly seq: number;

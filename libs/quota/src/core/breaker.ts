@@ -23,6 +23,11 @@ export interface BreakerOptions {
   readonly store: string;
   /** The cheapest call that shows that the store serves again. Run while open, one at a time. */
   readonly probe: () => Promise<unknown>;
+  /**
+   * For a store of several servers, of which one may be away alone: run before silence opens it, at
+   * most 200 ms. It stays closed when this resolves.
+   */
+  readonly confirm?: () => Promise<unknown>;
   /** Failures in a row after which it opens; 3 unless set. A lost connection opens it at once. */
   readonly failures?: number;
   /** Ms, at most, until the first probe; doubled for each further one. 50 unless set. */
@@ -46,12 +51,15 @@ interface Outage {
 }
 
 type State =
-  | { readonly name: 'closed'; failures: number; probes: number }
+  | { readonly name: 'closed'; failures: number; probes: number; confirming: boolean }
   | { readonly name: 'open'; readonly outage: Outage; readonly cancel: () => void }
   | { readonly name: 'half-open'; readonly outage: Outage; readonly cancel: () => void };
 
 type Closed = Extract<State, { name: 'closed' }>;
 type HalfOpen = Extract<State, { name: 'half-open' }>;
+
+/** Calls go on meanwhile, each to its own deadline. */
+const CONFIRM_MS = 200;
 
 /** After a sign of return the probes of all instances are spread over so many ms. */
 const SIGN_SPREAD_MS = 100;
@@ -141,8 +149,33 @@ export class Breaker {
     if (this.current !== state || this.stopped) return;
     state.failures += 1;
     if (contact !== 'lost' && state.failures < (this.options.failures ?? 3)) return;
+    if (contact === 'lost' || this.options.confirm === undefined) this.openFrom(state, cause);
+    else this.confirm(state, this.options.confirm, cause);
+  }
+
+  private openFrom(state: Closed, cause: unknown): void {
     // Nothing succeeded since the last outage: it is the same one, and the pauses go on growing.
     this.open({ cause, probes: state.probes, sign: false });
+  }
+
+  private confirm(state: Closed, ask: () => Promise<unknown>, cause: unknown): void {
+    if (state.confirming) return;
+    state.confirming = true;
+    const end = (answered: boolean): void => {
+      if (!state.confirming) return;
+      state.confirming = false;
+      cancel();
+      if (answered) state.failures = 0;
+      // Zero: a call was answered meanwhile.
+      else if (this.current === state && !this.stopped && state.failures > 0) {
+        this.openFrom(state, cause);
+      }
+    };
+    const cancel = this.clock.after(CONFIRM_MS, () => end(false));
+    ask().then(
+      () => end(true),
+      () => end(false),
+    );
   }
 
   private open(outage: Outage): void {
@@ -216,7 +249,7 @@ export class Breaker {
 }
 
 function closed(probes = 0): Closed {
-  return { name: 'closed', failures: 0, probes };
+  return { name: 'closed', failures: 0, probes, confirming: false };
 }
 
 /** Undefined: the error says nothing of the store. */

@@ -1,11 +1,10 @@
 import type { Breaker } from './breaker';
-import { QuotaUnavailableError } from './errors';
+import { inTime } from './budget';
 import type { TenantQuota } from './quota';
 import { SharedQuotaCache, type QuotaRow } from './quota-source';
 import { QuotaStore, type ChangeOptions, type QuotaPage, type QuotaPatch } from './quota-store';
 
 const LOAD_DEADLINE_MS = 400;
-const TICK_MS = 50;
 
 /** Quotas behind a breaker. A load, which requests wait for, has a deadline of its own too. */
 export class GuardedQuotaStore extends QuotaStore {
@@ -72,28 +71,4 @@ export class GuardedQuotaCache extends SharedQuotaCache {
   subscribe(listener: (tenant: string, stamp: number) => void): Promise<() => Promise<void>> {
     return this.inner.subscribe(listener);
   }
-}
-
-/**
- * Gives up on a read after `ms`. They are counted in short ticks, so that a stall of this process,
- * in which an embedded database may have been at work, costs one tick, however long it was.
- */
-export function inTime<T>(operation: string, ms: number, work: Promise<T>): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    let left = ms;
-    let timer: NodeJS.Timeout | undefined;
-    const tick = (): void => {
-      if (left > 0) {
-        timer = setTimeout(tick, Math.min(left, TICK_MS));
-        left -= TICK_MS;
-        return;
-      }
-      const cause = new Error(`No answer came within ${String(ms)} ms`);
-      reject(new QuotaUnavailableError(operation, { applied: 'no', cause }));
-    };
-    tick();
-    work.then(resolve, reject).finally(() => {
-      clearTimeout(timer);
-    });
-  });
 }

@@ -1,8 +1,9 @@
 import { MemoryQuotaStore } from '../adapters/memory/memory-quota-store';
 import { MemoryUsageTracker } from '../adapters/memory/memory-usage-tracker';
 import { Breaker } from './breaker';
+import { inTime } from './budget';
 import { QuotaUnavailableError } from './errors';
-import { GuardedQuotaCache, GuardedQuotaStore, inTime } from './guarded-source';
+import { GuardedQuotaCache, GuardedQuotaStore } from './guarded-source';
 import { BreakerUsageTracker, BreakerValueTracker, guardTracker } from './guarded-tracker';
 import { QuotaObserver, type QuotaEvents } from './observer';
 import type { TenantQuota } from './quota';

@@ -1,3 +1,4 @@
+import { Budget } from './budget';
 import { mbToBytes } from './bytes';
 import { QuotaUnavailableError, UnknownTenantError } from './errors';
 import { QuotaObserver } from './observer';
@@ -223,7 +224,7 @@ describe('QuotaCacheService', () => {
     expect((await service.getQuota('acme')).stamp).toBe(1);
     expect((await service.getQuota('acme')).stamp).toBe(1);
     expect(source.loads).toBe(2);
-    expect(errors).toEqual(['config_shared', 'config_load']);
+    expect(errors).toEqual(['config_load', 'config_shared']);
     clock.now = 3_000;
     await service.getQuota('acme');
     expect(source.loads).toBe(3);
@@ -279,5 +280,64 @@ describe('QuotaCacheService', () => {
     expect(source.loads).toBe(4);
     await service.getQuota('c');
     expect(source.loads).toBe(4);
+  });
+
+  it('waits a moment, no more, for a newer copy than it holds', async () => {
+    const { source, service, clock } = setUp();
+    source.rows.set('acme', { row: row('acme', 5), stamp: 1 });
+    await service.getQuota('acme');
+    clock.now = 2_000;
+    let open: () => void = () => undefined;
+    source.gate = new Promise((resolve) => (open = resolve));
+    source.rows.set('acme', { row: row('acme', 9), stamp: 2 });
+    expect((await service.getQuota('acme')).stamp).toBe(1);
+    // The load goes on, and its result is taken.
+    open();
+    while ((await service.getQuota('acme')).stamp === 1) await new Promise(setImmediate);
+    expect(source.loads).toBe(2);
+  });
+
+  it('lets one caller leave and the load go on for the others', async () => {
+    const { source, service } = setUp();
+    source.rows.set('acme', { row: row('acme', 5), stamp: 1 });
+    let open: () => void = () => undefined;
+    source.gate = new Promise((resolve) => (open = resolve));
+    const patient = service.getQuota('acme', new Budget(5_000));
+    await expect(service.getQuota('acme', new Budget(20))).rejects.toMatchObject({
+      operation: 'config',
+      applied: 'no',
+    });
+    open();
+    expect((await patient).stamp).toBe(1);
+    expect(source.loads).toBe(1);
+  });
+
+  it('does not wait for the copy it leaves for others', async () => {
+    const shared = new Shared();
+    jest.spyOn(shared, 'put').mockReturnValue(new Promise(() => undefined));
+    const { source, service } = setUp({}, shared);
+    source.rows.set('acme', { row: row('acme', 5), stamp: 1 });
+    expect((await service.getQuota('acme')).stamp).toBe(1);
+  });
+
+  it('takes a change that cannot be told of now, and tells of it when the store is back', async () => {
+    const shared = new Shared();
+    const { make, service, observer } = setUp({}, shared);
+    const other = make();
+    await other.start();
+    await service.announce(service.fromSource('acme', row('acme', 5), 1));
+    expect((await other.getQuota('acme')).stamp).toBe(1);
+    shared.down = true;
+    const errors: string[] = [];
+    observer.on('error', ({ operation }) => errors.push(operation));
+    await service.announce(service.fromSource('acme', row('acme', 9), 2));
+    expect((await service.getQuota('acme')).stamp).toBe(2);
+    expect((await other.getQuota('acme')).stamp).toBe(1);
+    expect(service.pendingAnnouncements).toBe(1);
+    expect(errors).toEqual(['config_announce']);
+    shared.down = false;
+    while (service.pendingAnnouncements > 0) await new Promise((r) => setTimeout(r, 20));
+    expect((await other.getQuota('acme')).stamp).toBe(2);
+    await service.stop();
   });
 });

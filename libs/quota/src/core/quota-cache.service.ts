@@ -1,8 +1,10 @@
 import { LRUCache } from 'lru-cache';
+import { Budget, inTime } from './budget';
 import { mbToBytes } from './bytes';
 import { errorEvent } from './error-event';
 import { QuotaUnavailableError, UnknownTenantError } from './errors';
 import type { QuotaObserver } from './observer';
+import { PendingAnnouncements } from './pending-announcements';
 import type { TenantQuota } from './quota';
 import type { QuotaRow, QuotaSource, SharedQuotaCache } from './quota-source';
 
@@ -31,6 +33,9 @@ interface Held {
 /** While the tiers below fail, a last known good copy serves this long before they are asked again. */
 const RETRY_AFTER_FAILURE_MS = 1_000;
 
+/** A request that could do with the copy held waits so long for a newer one, in ms. */
+const PATIENCE_MS = 200;
+
 /** A tenant's row as the core sees it. */
 export function quotaFromRow(row: QuotaRow, stamp: number): TenantQuota {
   return {
@@ -51,6 +56,7 @@ export function quotaFromRow(row: QuotaRow, stamp: number): TenantQuota {
 export class QuotaCacheService {
   private readonly memory: LRUCache<string, Held>;
   private readonly loading = new Map<string, Load>();
+  private readonly pending: PendingAnnouncements;
   private unsubscribe: (() => Promise<void>) | undefined;
 
   constructor(
@@ -61,6 +67,7 @@ export class QuotaCacheService {
     private readonly now: () => number = () => performance.now(),
   ) {
     this.memory = new LRUCache({ max: options.maxTenants });
+    this.pending = new PendingAnnouncements((quota) => this.tell(quota));
   }
 
   /** Begins to listen for changes on other instances. */
@@ -72,6 +79,7 @@ export class QuotaCacheService {
   }
 
   async stop(): Promise<void> {
+    this.pending.stop();
     await this.unsubscribe?.();
     this.unsubscribe = undefined;
   }
@@ -80,23 +88,39 @@ export class QuotaCacheService {
    * The tenant's quota.
    *
    * @throws UnknownTenantError when it has none and such tenants are refused.
-   * @throws QuotaUnavailableError when no tier answers and no copy was ever held.
+   * @param budget what the request has left to wait; the load itself goes on, for others and for later
+   * @throws QuotaUnavailableError when no tier answers in time and no copy was ever held.
    */
-  async getQuota(tenant: string): Promise<TenantQuota> {
+  async getQuota(tenant: string, budget = new Budget()): Promise<TenantQuota> {
     const held = this.memory.get(tenant);
     const fresh = held !== undefined && held.freshUntil > this.now();
     this.observer.emit('cache', { tier: 'memory', hit: fresh });
-    return this.admit(fresh ? held.quota : await this.load(tenant, 0));
+    if (fresh) return this.admit(held.quota);
+    if (held === undefined) return this.admit(await this.wait(budget, tenant, 0));
+    try {
+      return this.admit(
+        await budget.step('config', () => inTime('config', PATIENCE_MS, this.load(tenant, 0))),
+      );
+    } catch (error) {
+      if (!(error instanceof QuotaUnavailableError)) throw error;
+      // How the load ends is told of there.
+      held.freshUntil = this.now() + RETRY_AFTER_FAILURE_MS;
+      return this.admit(held.quota);
+    }
   }
 
   /** The quota, at least as new as `stamp`, which another store has told of. Throws as {@link getQuota}. */
-  async getQuotaSince(tenant: string, stamp: number): Promise<TenantQuota> {
+  async getQuotaSince(
+    tenant: string,
+    stamp: number,
+    budget = new Budget(),
+  ): Promise<TenantQuota> {
     const held = this.memory.get(tenant);
     if (held !== undefined && held.quota.stamp >= stamp) return this.admit(held.quota);
-    const quota = await this.load(tenant, stamp);
+    const quota = await this.wait(budget, tenant, stamp);
     if (quota.stamp >= stamp) return this.admit(quota);
     // A load that began before the change was shared with us; the next one begins after it.
-    return this.admit(await this.load(tenant, stamp));
+    return this.admit(await this.wait(budget, tenant, stamp));
   }
 
   /** Loads the tenant's row anew and makes it hold everywhere, as after a change by hand in SQL. */
@@ -105,10 +129,25 @@ export class QuotaCacheService {
     await this.announce(this.fromSource(tenant, row, stamp));
   }
 
-  /** Makes a change hold on every instance for the next request. */
+  /**
+   * Makes a change hold on every instance for the next request. The change is made, whatever becomes
+   * of this: while the shared store is away it holds here, and is told of when that is back.
+   */
   async announce(quota: TenantQuota): Promise<void> {
     this.hold(quota, this.options.ttlMs);
-    await this.shared?.announce(quota, this.options.ttlMs);
+    try {
+      await this.tell(quota);
+      this.pending.settle(quota);
+    } catch (error) {
+      if (!(error instanceof QuotaUnavailableError)) throw error;
+      this.failed('config_announce', quota.tenant, error);
+      this.pending.keep(quota);
+    }
+  }
+
+  /** Changes that other instances have not been told of yet. */
+  get pendingAnnouncements(): number {
+    return this.pending.size;
   }
 
   /** The quota a row stands for, or the default where there is none. */
@@ -132,6 +171,14 @@ export class QuotaCacheService {
     return quota;
   }
 
+  private async tell(quota: TenantQuota): Promise<void> {
+    await this.shared?.announce(quota, this.options.ttlMs);
+  }
+
+  private wait(budget: Budget, tenant: string, minStamp: number): Promise<TenantQuota> {
+    return budget.step('config', () => this.load(tenant, minStamp), { applied: 'no' });
+  }
+
   private load(tenant: string, minStamp: number): Promise<TenantQuota> {
     const running = this.loading.get(tenant);
     if (running !== undefined) return running.promise;
@@ -145,28 +192,33 @@ export class QuotaCacheService {
   }
 
   private async loadBelow(tenant: string, minStamp: number): Promise<TenantQuota> {
-    const shared = await this.loadShared(tenant);
+    const { shared, error: sharedError } = await this.loadShared(tenant);
     if (shared !== null && shared.stamp >= minStamp) return this.hold(shared, this.options.ttlMs);
     try {
       const { row, stamp } = await this.source.load(tenant);
       this.observer.emit('cache', { tier: 'postgres', hit: row !== null });
       const quota = this.hold(this.fromSource(tenant, row, stamp), this.options.ttlMs);
-      if (quota.origin === 'tenant') await this.offer(quota);
+      if (sharedError !== undefined) this.failed('config_shared', tenant, sharedError);
+      // Nobody here waits for that: it is for the others.
+      else if (quota.origin === 'tenant') void this.offer(quota);
       return quota;
     } catch (error) {
-      return this.lastKnownGood(tenant, minStamp, error);
+      const held = this.lastKnownGood(tenant, minStamp, error);
+      if (sharedError !== undefined) this.failed('config_shared', tenant, sharedError);
+      return held;
     }
   }
 
-  private async loadShared(tenant: string): Promise<TenantQuota | null> {
-    if (this.shared === null) return null;
+  private async loadShared(
+    tenant: string,
+  ): Promise<{ readonly shared: TenantQuota | null; readonly error?: unknown }> {
+    if (this.shared === null) return { shared: null };
     try {
-      const quota = await this.shared.get(tenant);
-      this.observer.emit('cache', { tier: 'redis', hit: quota !== null });
-      return quota;
+      const shared = await this.shared.get(tenant);
+      this.observer.emit('cache', { tier: 'redis', hit: shared !== null });
+      return { shared };
     } catch (error) {
-      this.failed('config_shared', tenant, error);
-      return null;
+      return { shared: null, error };
     }
   }
 
@@ -178,12 +230,13 @@ export class QuotaCacheService {
     }
   }
 
+  /** Tells of a failure that is survived; one that is not, whoever answers with it will count. */
   private lastKnownGood(tenant: string, minStamp: number, error: unknown): TenantQuota {
-    this.failed('config_load', tenant, error);
     const held = this.memory.get(tenant);
     if (held === undefined || held.quota.stamp < minStamp) {
       throw new QuotaUnavailableError('config', { cause: error, applied: 'no' });
     }
+    this.failed('config_load', tenant, error);
     held.freshUntil = this.now() + RETRY_AFTER_FAILURE_MS;
     return held.quota;
   }

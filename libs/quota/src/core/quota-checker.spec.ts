@@ -381,3 +381,102 @@ describe('QuotaChecker, of what is open here', () => {
     expect(await drained).toBe(true);
   });
 });
+
+describe('QuotaChecker with slow stores', () => {
+  const write = { tenant: 'acme', key: 'k', bytes: 10 };
+  const never = (): Promise<never> => new Promise(() => undefined);
+  const later = <T>(ms: number, work: () => Promise<T>): Promise<T> =>
+    new Promise<void>((resolve) => setTimeout(resolve, ms)).then(work);
+
+  async function timed(work: Promise<unknown>): Promise<{ ms: number; error: unknown }> {
+    const started = performance.now();
+    const error = await work.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    return { ms: performance.now() - started, error };
+  }
+
+  it('gives every answer in half a second, though each step alone would be in time', async () => {
+    const { checker, tracker, store } = setUp();
+    const [reserve, check] = [tracker.reserve.bind(tracker), tracker.check.bind(tracker)];
+    const read = tracker.read.bind(tracker);
+    jest.spyOn(tracker, 'reserve').mockImplementation((r) => later(300, () => reserve(r)));
+    jest.spyOn(tracker, 'check').mockImplementation((r) => later(300, () => check(r)));
+    jest.spyOn(tracker, 'read').mockImplementation((t) => later(300, () => read(t)));
+    jest
+      .spyOn(store, 'load')
+      .mockImplementation(() => later(300, () => Promise.resolve({ row: null, stamp: 0 })));
+    const answers = await Promise.all([
+      timed(checker.reserve({ ...write, tenant: 'a' })),
+      timed(checker.check({ ...write, tenant: 'b' })),
+      timed(checker.status('c')),
+    ]);
+    for (const { ms, error } of answers) {
+      expect(error).toBeInstanceOf(QuotaUnavailableError);
+      expect(ms).toBeLessThan(700);
+    }
+    // What was given up went on: its result serves the next one.
+    await later(200, () => Promise.resolve());
+    await expect(checker.reserve({ ...write, tenant: 'a' })).resolves.toMatchObject({
+      admitted: true,
+    });
+  });
+
+  it.each(['remove', 'refund'] as const)('gives up on a %s that hangs', async (name) => {
+    const { checker, tracker } = setUp();
+    jest.spyOn(tracker, name).mockImplementation(never);
+    const work = name === 'remove' ? checker.remove('acme', 'k') : checker.refund('acme', 1);
+    expect((await timed(work)).error).toMatchObject({ operation: name, applied: 'unknown' });
+  });
+
+  it('gives back what was reserved when nobody waited for it any more', async () => {
+    const { checker, tracker } = setUp();
+    const reserve = tracker.reserve.bind(tracker);
+    jest.spyOn(tracker, 'reserve').mockImplementation((r) => later(600, () => reserve(r)));
+    const released = jest.spyOn(tracker, 'release');
+    expect((await timed(checker.reserve(write))).error).toMatchObject({ applied: 'unknown' });
+    while (released.mock.calls.length === 0) await later(10, () => Promise.resolve());
+    await released.mock.results[0]?.value;
+    expect((await tracker.read('acme')).reservedBytes).toBe(0);
+    expect(checker.reservedBytes).toBe(0);
+  });
+
+  it('has one time for reserve, commit and release of a run', async () => {
+    const { checker, tracker } = setUp();
+    const reserve = tracker.reserve.bind(tracker);
+    jest.spyOn(tracker, 'reserve').mockImplementation((r) => later(300, () => reserve(r)));
+    jest.spyOn(tracker, 'commit').mockImplementation(never);
+    jest.spyOn(tracker, 'release').mockImplementation(never);
+    const commits = await timed(checker.run(write, () => Promise.resolve(undefined)));
+    expect(commits.error).toMatchObject({ operation: 'commit' });
+    expect(commits.ms).toBeLessThan(600);
+    const fails = await timed(checker.run(write, () => Promise.reject(new Error('own'))));
+    expect(fails.error).toMatchObject({ message: 'own' });
+    expect(fails.ms).toBeLessThan(600);
+  });
+
+  it('lets a handler take its time, and a large value its own', async () => {
+    const { checker, tracker } = setUp();
+    const commit = tracker.commit.bind(tracker);
+    jest.spyOn(tracker, 'commit').mockImplementation((r) => later(600, () => commit(r)));
+    const small = reservationOf(await checker.reserve(write));
+    await expect(small.commit()).rejects.toBeInstanceOf(QuotaUnavailableError);
+    const bytes = 65_537;
+    const large = reservationOf(await checker.reserve({ ...write, key: 'large', bytes }));
+    const value = { body: Buffer.alloc(bytes), meta: '' };
+    await expect(large.commit(bytes, { value })).resolves.toMatchObject({ outcome: 'committed' });
+  });
+
+  it('is settled by a commit that succeeds after its caller has left', async () => {
+    const { checker, tracker } = setUp();
+    const commit = tracker.commit.bind(tracker);
+    jest.spyOn(tracker, 'commit').mockImplementation((r) => later(600, () => commit(r)));
+    const reservation = reservationOf(await checker.reserve(write));
+    await expect(reservation.commit()).rejects.toMatchObject({ applied: 'unknown' });
+    expect(reservation.state).toBe('open');
+    while (reservation.state === 'open') await later(10, () => Promise.resolve());
+    expect(reservation.state).toBe('committed');
+    expect(checker.reservedBytes).toBe(0);
+  });
+});

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { Budget } from './budget';
 import { errorEvent } from './error-event';
 import { QuotaExceededError, QuotaUnavailableError } from './errors';
 import { judge, lateRefusal, standingOf, type Decided } from './judgement';
@@ -54,12 +55,14 @@ export class QuotaChecker {
    *
    * @throws InvalidTenantError, InvalidWriteError before any I/O.
    * @throws UnknownTenantError when the tenant has no quota and such tenants are refused.
-   * @throws QuotaUnavailableError when the stores don't answer, or after {@link drain}.
+   * @param budget for a request with more steps than this: the time that all of them have together,
+   * the settlement of the reservation included. Otherwise each call has its own.
+   * @throws QuotaUnavailableError when the stores don't answer in time, or after {@link drain}.
    */
-  async reserve(write: QuotaWrite): Promise<QuotaVerdict> {
+  async reserve(write: QuotaWrite, budget?: Budget): Promise<QuotaVerdict> {
     parseWrite(write);
     if (this.isOff()) return offVerdict(write);
-    return this.holds.deciding(() => this.decideAndHold(write));
+    return this.holds.deciding(() => this.decideAndHold(write, budget));
   }
 
   /** Bytes that this instance holds for writes on their way. */
@@ -81,26 +84,31 @@ export class QuotaChecker {
     return this.holds.drain(limitMs);
   }
 
-  private async decideAndHold(write: QuotaWrite): Promise<QuotaVerdict> {
+  private async decideAndHold(write: QuotaWrite, shared?: Budget): Promise<QuotaVerdict> {
+    const budget = shared ?? new Budget();
     const started = performance.now();
     const id = randomUUID();
     const holdMs = this.options.reservationTtlMs;
-    const decided = await this.decide(write, (request) =>
-      this.tracker.reserve({ ...request, id, holdMs }),
+    const onLate = (reply: ReserveReply): void => {
+      if (reply.outcome === 'reserved') this.giveBack(write.tenant, id);
+    };
+    const decided = await this.decide(write, budget, (request) =>
+      budget.step('reserve', () => this.tracker.reserve({ ...request, id, holdMs }), { onLate }),
     );
     const forecast = judge(write, decided);
     if (forecast.mode !== 'off') this.report(forecast, started);
     if (!forecast.admitted) return forecast;
     const { quota, mode, reply } = decided;
     const generation = reply?.outcome === 'reserved' ? reply.generation : '';
-    return { ...forecast, reservation: this.open(write, id, mode, limitsOf(quota), generation) };
+    const fields = fieldsOf(write, id, mode, limitsOf(quota), generation);
+    return { ...forecast, reservation: this.open(fields, shared) };
   }
 
   /** The verdict {@link reserve} would give now, charging nothing. Throws as {@link reserve}. */
-  async check(write: QuotaWrite): Promise<QuotaForecast> {
+  async check(write: QuotaWrite, budget = new Budget()): Promise<QuotaForecast> {
     parseWrite(write);
     if (this.isOff()) return offVerdict(write);
-    const decided = await this.decide(write, (request) => this.tracker.check(request));
+    const decided = await this.decide(write, budget, (request) => this.askWith(budget, request));
     return judge(write, decided);
   }
 
@@ -109,9 +117,9 @@ export class QuotaChecker {
    * as a check only when it refuses, since otherwise the write itself will be decided on. Throws as
    * {@link reserve}.
    */
-  async preflight(write: QuotaWrite): Promise<RefusedVerdict | null> {
+  async preflight(write: QuotaWrite, budget?: Budget): Promise<RefusedVerdict | null> {
     const started = performance.now();
-    const forecast = await this.check(write);
+    const forecast = await this.check(write, budget);
     if (forecast.admitted) return null;
     this.report(forecast, started);
     return forecast;
@@ -135,7 +143,7 @@ export class QuotaChecker {
     store: (reservation: Reservation) => Promise<number | undefined>,
     undo?: () => Promise<void>,
   ): Promise<QuotaVerdict> {
-    const verdict = await this.reserve(write);
+    const verdict = await this.reserve(write, new Budget());
     if (!verdict.admitted) throw new QuotaExceededError(verdict);
     const { reservation } = verdict;
     let stored: number | undefined;
@@ -158,12 +166,13 @@ export class QuotaChecker {
     parseTenantId(tenant);
     parseKey(key);
     this.holds.touch(tenant);
-    return this.tracker.remove({
+    const request = {
       tenant,
       id: randomUUID(),
       key,
       ...(version !== undefined && { version }),
-    });
+    };
+    return new Budget().step('remove', () => this.tracker.remove(request));
   }
 
   /** Gives back bytes that were charged without a key. Never refused. */
@@ -171,7 +180,8 @@ export class QuotaChecker {
     parseTenantId(tenant);
     parseSize(bytes);
     this.holds.touch(tenant);
-    const reply = await this.tracker.refund({ tenant, id: randomUUID(), bytes });
+    const request = { tenant, id: randomUUID(), bytes };
+    const reply = await new Budget().step('refund', () => this.tracker.refund(request));
     if (reply.underflowBytes > 0) {
       this.observer.emit('error', { operation: 'refund', error: 'underflow', tenant });
     }
@@ -179,10 +189,10 @@ export class QuotaChecker {
   }
 
   /** Where the tenant stands. Throws as {@link reserve}. */
-  async status(tenant: string): Promise<QuotaStatus> {
+  async status(tenant: string, budget = new Budget()): Promise<QuotaStatus> {
     parseTenantId(tenant);
-    const quota = await this.presentQuota(tenant);
-    const usage = await this.tracker.read(tenant);
+    const quota = await this.presentQuota(tenant, budget);
+    const usage = await budget.step('read', () => this.tracker.read(tenant), { applied: 'no' });
     const limits = limitsOf(quota);
     const used = usedBytes(usage);
     return {
@@ -200,20 +210,21 @@ export class QuotaChecker {
 
   private async decide(
     write: QuotaWrite,
+    budget: Budget,
     ask: (
       request: Omit<Parameters<UsageTracker['reserve']>[0], 'id' | 'holdMs'>,
     ) => Promise<ReserveReply>,
   ): Promise<Decided> {
-    let quota = await this.quotas.getQuota(write.tenant);
+    let quota = await this.quotas.getQuota(write.tenant, budget);
     for (let round = 0; round < MAX_STALE_ROUNDS; round += 1) {
       const mode = resolveMode(this.rollout(), quota);
       if (mode === 'enforce' && write.bytes > this.options.maxWriteBytes) {
         return { quota, mode, reply: null };
       }
       const request = ledgerWrite(write, quota, mode);
-      const reply = mode === 'off' ? await this.confirmOff(request) : await ask(request);
+      const reply = mode === 'off' ? await this.confirmOff(request, budget) : await ask(request);
       if (reply?.outcome !== 'stale') return { quota, mode, reply };
-      quota = await this.quotas.getQuotaSince(write.tenant, reply.stamp);
+      quota = await this.quotas.getQuotaSince(write.tenant, reply.stamp, budget);
     }
     throw new QuotaUnavailableError('config', { applied: 'no', contact: 'answered' });
   }
@@ -222,49 +233,47 @@ export class QuotaChecker {
    * A tenant's own `off` may have been lifted on another instance; the ledger knows. One that
    * doesn't answer doesn't stand in the way of a tenant that is off.
    */
-  private async confirmOff(request: LedgerWrite): Promise<StaleReply | null> {
+  private async confirmOff(request: LedgerWrite, budget: Budget): Promise<StaleReply | null> {
     try {
-      return await this.staleness(request);
+      return await this.staleness(request, budget);
     } catch (error) {
-      if (error instanceof QuotaUnavailableError) return null;
-      throw error;
+      if (!(error instanceof QuotaUnavailableError)) throw error;
+      this.observer.emit('error', errorEvent('check', error, request.tenant));
+      return null;
     }
   }
 
   /** The tenant's quota, after asking the ledger whether it was changed on another instance. */
-  private async presentQuota(tenant: string): Promise<TenantQuota> {
-    const quota = await this.quotas.getQuota(tenant);
-    const stale = await this.staleness(ledgerWrite({ tenant, bytes: 0 }, quota, 'shadow'));
-    return stale === null ? quota : this.quotas.getQuotaSince(tenant, stale.stamp);
+  private async presentQuota(tenant: string, budget: Budget): Promise<TenantQuota> {
+    const quota = await this.quotas.getQuota(tenant, budget);
+    const stale = await this.staleness(ledgerWrite({ tenant, bytes: 0 }, quota, 'shadow'), budget);
+    return stale === null ? quota : this.quotas.getQuotaSince(tenant, stale.stamp, budget);
   }
 
   /** Asks the ledger whether it knows of a newer configuration; null: it doesn't. Decides nothing. */
-  private async staleness(request: LedgerWrite): Promise<StaleReply | null> {
-    const reply = await this.tracker.check({ ...request, bytes: 0 });
+  private async staleness(request: LedgerWrite, budget: Budget): Promise<StaleReply | null> {
+    const reply = await this.askWith(budget, { ...request, bytes: 0 });
     return reply.outcome === 'stale' ? reply : null;
   }
 
-  private open(
-    write: QuotaWrite,
-    id: string,
-    mode: QuotaMode,
-    limits: QuotaLimits,
-    generation: string,
-  ): Reservation {
-    const fields: ReservationFields = {
-      tenant: write.tenant,
-      id,
-      key: write.key,
-      bytes: write.bytes,
-      ttlMs: write.ttlSeconds === undefined ? undefined : write.ttlSeconds * 1_000,
-      limits,
-      mode,
-      generation,
-    };
+  private askWith(budget: Budget, request: LedgerWrite): Promise<ReserveReply> {
+    return budget.step('check', () => this.tracker.check(request), { applied: 'no' });
+  }
+
+  /** Of a reservation that came too late for whoever wanted it. Otherwise its deadline would. */
+  private giveBack(tenant: string, id: string): void {
+    this.tracker.release(tenant, id).catch((error: unknown) => {
+      this.observer.emit('error', errorEvent('release', error, tenant));
+    });
+  }
+
+  private open(fields: ReservationFields, budget: Budget | undefined): Reservation {
+    const { tenant, id, bytes, mode } = fields;
     if (mode === 'off') return new Reservation(null, fields);
-    this.holds.touch(write.tenant);
-    this.holds.open(id, write.bytes, this.options.reservationTtlMs);
-    return new Reservation(this.tracker, fields, () => this.holds.settle(id));
+    this.holds.touch(tenant);
+    this.holds.open(id, bytes, this.options.reservationTtlMs);
+    const onSettled = (): void => this.holds.settle(id);
+    return new Reservation(this.tracker, fields, { onSettled, budget });
   }
 
   private report(forecast: QuotaForecast, started: number): void {
@@ -298,5 +307,24 @@ function ledgerWrite(write: QuotaWrite, quota: TenantQuota, mode: QuotaMode): Le
     limits: limitsOf(quota),
     stamp: quota.stamp,
     enforce: mode === 'enforce',
+  };
+}
+
+function fieldsOf(
+  write: QuotaWrite,
+  id: string,
+  mode: QuotaMode,
+  limits: QuotaLimits,
+  generation: string,
+): ReservationFields {
+  return {
+    tenant: write.tenant,
+    id,
+    key: write.key,
+    bytes: write.bytes,
+    ttlMs: write.ttlSeconds === undefined ? undefined : write.ttlSeconds * 1_000,
+    limits,
+    mode,
+    generation,
   };
 }

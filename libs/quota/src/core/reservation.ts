@@ -1,3 +1,4 @@
+import { Budget } from './budget';
 import type { QuotaLimits, QuotaMode } from './quota';
 import type { CommitReply, ReleaseReply, StoredValue, Usage, UsageTracker } from './usage-tracker';
 
@@ -24,6 +25,16 @@ export interface ReservationFields {
   readonly generation: string;
 }
 
+/** Values above travel by a way of their own, whose limit grows with them; see docs/architecture.md. */
+const SMALL_VALUE_BYTES = 65_536;
+
+export interface ReservationOptions {
+  /** Told once, when the ledger has settled it. */
+  readonly onSettled?: () => void;
+  /** The time of the request it belongs to; otherwise each call has its own. */
+  readonly budget?: Budget | undefined;
+}
+
 /**
  * Bytes held for one write. Whoever opened it settles it, once: `commit` or `release`. If neither
  * happens, the bytes go back at the deadline.
@@ -35,8 +46,7 @@ export class Reservation {
   constructor(
     private readonly tracker: UsageTracker | null,
     private readonly fields: ReservationFields,
-    /** Told once, when the ledger has settled it. */
-    private readonly onSettled?: () => void,
+    private readonly options: ReservationOptions = {},
   ) {}
 
   get id(): string {
@@ -85,7 +95,7 @@ export class Reservation {
    * Resolves to null when the quota is off and there is nothing to settle. `refused` and `bounced`
    * mean: undo what was stored.
    *
-   * @throws QuotaUnavailableError when the store did not answer; the commit may be tried again.
+   * @throws QuotaUnavailableError when the store did not answer in time; it may be tried again.
    * @throws Error when it was settled before.
    */
   async commit(actual?: number, details?: CommitDetails): Promise<CommitReply | null> {
@@ -95,27 +105,27 @@ export class Reservation {
       return null;
     }
     const { tenant, id, key, bytes, ttlMs, limits, mode, generation } = this.fields;
-    try {
-      const reply = await this.tracker.commit({
-        tenant,
-        id,
-        ...(key !== undefined && { key }),
-        bytes: actual ?? bytes,
-        limits,
-        enforce: mode === 'enforce',
-        generation,
-        ...(ttlMs !== undefined && { ttlMs }),
-        ...details,
-      });
-      this.current = reply.outcome;
-      this.onSettled?.();
+    const { tracker } = this;
+    const commit = async (): Promise<CommitReply> => tracker.commit({
+      tenant,
+      id,
+      ...(key !== undefined && { key }),
+      bytes: actual ?? bytes,
+      limits,
+      enforce: mode === 'enforce',
+      generation,
+      ...(ttlMs !== undefined && { ttlMs }),
+      ...details,
+    });
+    const settle = (reply: CommitReply): void => {
       const asAnnounced = reply.outcome === 'committed' && (actual ?? bytes) === bytes;
-      if (!asAnnounced && reply.outcome !== 'bounced') this.settled = reply.usage;
-      return reply;
-    } catch (error) {
-      this.current = 'open';
-      throw error;
-    }
+      const changes = !asAnnounced && reply.outcome !== 'bounced';
+      this.settle(reply.outcome, changes ? reply.usage : null);
+    };
+    const large = (details?.value?.body.length ?? 0) > SMALL_VALUE_BYTES;
+    return this.settling(settle, (onLate) =>
+      large ? commit() : this.budget.wait('commit', commit(), { onLate }),
+    );
   }
 
   /**
@@ -130,16 +140,39 @@ export class Reservation {
       this.current = 'released';
       return null;
     }
+    const { tracker } = this;
+    const { tenant, id } = this.fields;
+    const settle = (reply: ReleaseReply): void => this.settle('released', reply.usage);
+    return this.settling(settle, (onLate) =>
+      this.budget.wait('release', tracker.release(tenant, id), { onLate }),
+    );
+  }
+
+  private get budget(): Budget {
+    return this.options.budget ?? new Budget();
+  }
+
+  /** What is said after the caller has left settles it too, unless it was settled otherwise since. */
+  private async settling<T>(
+    settle: (reply: T) => void,
+    wait: (onLate: (reply: T) => void) => Promise<T>,
+  ): Promise<T> {
     try {
-      const reply = await this.tracker.release(this.fields.tenant, this.fields.id);
-      this.current = 'released';
-      this.onSettled?.();
-      this.settled = reply.usage;
+      const reply = await wait((late) => {
+        if (this.current === 'open') settle(late);
+      });
+      settle(reply);
       return reply;
     } catch (error) {
       this.current = 'open';
       throw error;
     }
+  }
+
+  private settle(state: ReservationState, usage: Usage | null): void {
+    this.current = state;
+    this.options.onSettled?.();
+    if (usage !== null) this.settled = usage;
   }
 
   private begin(what: string): void {

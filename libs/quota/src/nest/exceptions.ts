@@ -74,6 +74,15 @@ export class QuotaUnavailableException extends QuotaHttpException {
   }
 }
 
+/**
+ * The failure behind a 503 of the library, in whichever form it was thrown; undefined for everything
+ * else. A filter that answers it tells the observer, once, so that each 503 is counted.
+ */
+export function unavailabilityOf(error: unknown): QuotaUnavailableError | undefined {
+  const inner = error instanceof QuotaUnavailableException ? error.cause : error;
+  return inner instanceof QuotaUnavailableError ? inner : undefined;
+}
+
 /** An error of the core as it leaves over HTTP. */
 export function toHttpException(error: QuotaError): QuotaHttpException {
   if (error instanceof QuotaExceededError) return new QuotaExceededException(error.verdict);

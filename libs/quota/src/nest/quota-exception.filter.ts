@@ -1,9 +1,9 @@
 import { Catch, Injectable, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { errorEvent } from '../core/error-event';
-import { QuotaError, QuotaUnavailableError } from '../core/errors';
+import { QuotaError } from '../core/errors';
 import { QuotaObserver } from '../core/observer';
-import { QuotaHttpException, toHttpException } from './exceptions';
+import { QuotaHttpException, toHttpException, unavailabilityOf } from './exceptions';
 
 /** Answers the library's errors as problem documents (RFC 9457). Comes with `@EnforceCacheQuota()`. */
 @Injectable()
@@ -16,8 +16,9 @@ export class QuotaExceptionFilter implements ExceptionFilter<QuotaHttpException 
 
   catch(error: QuotaHttpException | QuotaError, host: ArgumentsHost): void {
     if (host.getType() !== 'http') throw error;
-    if (error instanceof QuotaUnavailableError) {
-      this.observer.emit('error', errorEvent(error.operation, error));
+    const unavailable = unavailabilityOf(error);
+    if (unavailable !== undefined) {
+      this.observer.emit('error', errorEvent(unavailable.operation, unavailable));
     }
     const exception = error instanceof QuotaError ? toHttpException(error) : error;
     const { httpAdapter } = this.adapterHost;

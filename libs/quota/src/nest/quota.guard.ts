@@ -1,5 +1,6 @@
 import { Inject, Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import { HttpAdapterHost, Reflector } from '@nestjs/core';
+import { Budget } from '../core/budget';
 import { errorEvent } from '../core/error-event';
 import { BYTES_PER_MB } from '../core/bytes';
 import { decide, QuotaDecision } from '../core/decision';
@@ -51,21 +52,23 @@ export class QuotaGuard implements CanActivate {
       return true;
     }
     let tenant: string | undefined;
+    // One for all that this request will ask the stores, its settlement included.
+    const budget = new Budget();
     try {
       const resolvers = this.resolversFor(context);
       tenant = parseTenantId(await resolvers.tenant(context, this.options));
-      const refused = await this.decide(context, tenant, resolvers);
+      const refused = await this.decide(context, tenant, resolvers, budget);
       if (refused === null) return true;
       discardBody(request);
       if (refused.numbers !== null) this.setHeaders(context, refused);
-      else await this.showStanding(context, tenant, QuotaDecision.REJECT);
+      else await this.showStanding(context, tenant, QuotaDecision.REJECT, budget);
       throw new QuotaExceededException(refused);
     } catch (error) {
       if (!(error instanceof QuotaError)) throw error;
       discardBody(request);
       if (tenant !== undefined && !HAS_NO_STANDING.has(error.code)) {
         const decision = error.code === 'write_too_large' ? QuotaDecision.REJECT : undefined;
-        await this.showStanding(context, tenant, decision);
+        await this.showStanding(context, tenant, decision, budget);
       }
       throw toHttpException(error);
     }
@@ -76,6 +79,7 @@ export class QuotaGuard implements CanActivate {
     context: ExecutionContext,
     tenant: string,
     resolvers: Resolvers,
+    budget: Budget,
   ): Promise<RefusedVerdict | null> {
     const key = await resolvers.key(context, this.options);
     const ttlSeconds = await resolvers.ttl(context, this.options);
@@ -86,18 +90,19 @@ export class QuotaGuard implements CanActivate {
     };
     const announced = resolvers.size.announced?.(context);
     if (announced !== undefined && announced > PREFLIGHT_BYTES) {
-      const refused = await this.checker.preflight({ ...about, bytes: announced });
+      const refused = await this.checker.preflight({ ...about, bytes: announced }, budget);
       if (refused !== null) return refused;
     }
     const bytes = await resolvers.size(context, this.options);
-    return this.admit(context, { ...about, bytes });
+    return this.admit(context, { ...about, bytes }, budget);
   }
 
   private async admit(
     context: ExecutionContext,
     write: QuotaWrite,
+    budget: Budget,
   ): Promise<RefusedVerdict | null> {
-    const verdict = await this.checker.reserve(write);
+    const verdict = await this.checker.reserve(write, budget);
     if (!verdict.admitted) return verdict;
     const quota = new QuotaContext(verdict);
     setQuotaContext(requestOf(context), quota);
@@ -128,16 +133,18 @@ export class QuotaGuard implements CanActivate {
     context: ExecutionContext,
     tenant: string,
     decision: QuotaDecision | undefined,
+    budget: Budget,
   ): Promise<void> {
     try {
-      const status = await this.checker.status(tenant);
+      const status = await this.checker.status(tenant, budget);
       this.setHeaders(context, {
         mode: status.mode,
         decision: decision ?? decide(status.usedBytes, true, status),
         numbers: status,
       });
-    } catch {
-      // The refusal stands without its headers; the failure was counted where it happened.
+    } catch (error) {
+      // The refusal stands without its headers.
+      this.observer.emit('error', errorEvent('standing', error, tenant));
     }
   }
 

@@ -12,7 +12,7 @@ import { QuotaError } from '../core/errors';
 import { QuotaObserver } from '../core/observer';
 import { lateRefusal } from '../core/judgement';
 import { BodyAbortedError } from './body-reader';
-import { toHttpException } from './exceptions';
+import { toHttpException, unavailabilityOf } from './exceptions';
 import { quotaHeaders } from './headers';
 import { requestOf } from './http-exchange';
 import { ENFORCE_OPTIONS, type EnforceCacheQuotaOptions } from './metadata';
@@ -48,7 +48,7 @@ export class QuotaInterceptor implements NestInterceptor {
       await this.commit(context, quota, quota.storedBytes);
       return result;
     } catch (error) {
-      await this.settleFailed(context, quota);
+      await this.settleFailed(context, quota, error);
       throw error instanceof QuotaError ? toHttpException(error) : error;
     } finally {
       if (quota.reservation.settledUsage !== null) this.setHeaders(context, quota);
@@ -73,14 +73,20 @@ export class QuotaInterceptor implements NestInterceptor {
   }
 
   /** The handler failed: what it says it stored is charged, else everything goes back. */
-  private async settleFailed(context: ExecutionContext, quota: QuotaContext): Promise<void> {
+  private async settleFailed(
+    context: ExecutionContext,
+    quota: QuotaContext,
+    cause: unknown,
+  ): Promise<void> {
     const { reservation, storedBytes } = quota;
     if (reservation.state !== 'open') return;
     try {
       if (storedBytes === undefined) await reservation.release();
       else await this.commit(context, quota, storedBytes);
     } catch (error) {
-      // The handler's own error is the answer; the deadline gives the bytes back.
+      // The handler's own error is the answer; the deadline gives the bytes back. Where the answer is
+      // a 503 of ours anyway, that is counted, and this would be the same trouble once more.
+      if (unavailabilityOf(cause) !== undefined) return;
       this.observer.emit('error', errorEvent('settle', error, quota.tenant));
     }
   }

@@ -37,14 +37,14 @@ export interface QuotaStores {
 /** A name no tenant can have taken by accident; reading it leaves no trace in either store. */
 const PROBE = 'quota-breaker-probe';
 
-/** Slots of a cluster that probes go to in turn. */
-const PROBED_SLOTS = 64;
-
 /**
- * Failures in a row before a Cluster counts as away. With one of three masters gone every third call
- * fails, three in a row are soon there, and the other two would be given up with it.
+ * Reads that ask a Cluster whether any of it serves. With one of three masters away all of them go to
+ * it once in 6,561 times.
  */
-const CLUSTER_FAILURES = 10;
+const PROBES_OF_CLUSTER = 8;
+
+/** Names, and by that slots, that probes take in turn. */
+const PROBE_NAMES = 64;
 
 /** Chooses the adapters, and puts servers behind breakers. Trackers and stores of the user's are left as they are. */
 export function buildStores(options: ResolvedQuotaOptions, observer: QuotaObserver): QuotaStores {
@@ -87,9 +87,14 @@ function redisStores(
   const onDefect = defectsTo(observer);
   const tracker = new RedisUsageTracker(redis, { prefix, onDefect, bank: banked(options) });
   let probes = 0;
+  const read = (): Promise<unknown> =>
+    tracker.read(`${PROBE}-${String(probes++ % PROBE_NAMES)}`);
+  // Failures in a row say nothing of a Cluster: when one master dies, those who wait for it fail
+  // together, and with many of them nobody else was answered in between.
+  const readAny = (): Promise<unknown> =>
+    Promise.any(Array.from({ length: PROBES_OF_CLUSTER }, read));
   const breaker = breakers.add('redis', {
-    probe: () => tracker.read(`${PROBE}-${String(probes++ % PROBED_SLOTS)}`),
-    ...(redis.isCluster && { failures: CLUSTER_FAILURES }),
+    ...(redis.isCluster ? { probe: readAny, confirm: readAny } : { probe: read }),
     signs: (signs) => signsOf(redis, signs),
   });
   const shared = new GuardedQuotaCache(new RedisQuotaCache(redis, { prefix }), breaker);

@@ -1,0 +1,120 @@
+import { QuotaUnavailableError } from './errors';
+
+/**
+ * Ms that a request waits for the stores, over all its steps; an answer is then there within half a
+ * second. Each step has a deadline of its own in the adapters, and three of them in a row add up to
+ * more than a second (measured: 935 ms with 300 ms of delay on the way to Redis).
+ */
+export const ANSWER_MS = 450;
+
+/** Time is looked at so often; what a tick takes longer is a stall of this process. */
+const TICK_MS = 50;
+
+/** What becomes of a step that nobody waits for any more. */
+export interface StepOptions<T> {
+  /** Whether the step may still take effect; `unknown` unless set. */
+  readonly applied?: 'no' | 'unknown';
+  /** Told of a result that came too late. */
+  readonly onLate?: (result: T) => void;
+}
+
+/**
+ * One deadline for all that somebody waits for, in however many steps. Only waiting counts: what a
+ * client takes for its body, or a handler for its work, does not. A step that is given up goes on by
+ * itself, since others may be waiting for it as well, and its own deadline ends it.
+ *
+ * The longest stall of this process is not counted, since an embedded database may have been at work
+ * in it, and a store that answered meanwhile was not silent. Only the longest: on a busy machine many
+ * small ones would add up (measured: 709 ms).
+ */
+export class Budget {
+  private left: number;
+  /** The longest stall so far, in ms. */
+  private stall = 0;
+
+  constructor(ms: number = ANSWER_MS) {
+    this.left = ms;
+  }
+
+  /** Begins a step, unless the time is over. @throws QuotaUnavailableError (`no`), and as {@link wait}. */
+  async step<T>(operation: string, work: () => Promise<T>, options?: StepOptions<T>): Promise<T> {
+    if (this.left <= 0) throw tooLate(operation, 'no');
+    return this.wait(operation, work(), options);
+  }
+
+  /**
+   * Waits for a step that was begun whether or not there was time, for what is there already at least.
+   *
+   * @throws QuotaUnavailableError when the time is over, and what the step throws.
+   */
+  wait<T>(operation: string, work: Promise<T>, options: StepOptions<T> = {}): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const ticks = this.count(() => {
+        over = true;
+        reject(tooLate(operation, options.applied ?? 'unknown'));
+      });
+      let over = false;
+      work.then(
+        (result) => {
+          ticks.end();
+          if (over) options.onLate?.(result);
+          else resolve(result);
+        },
+        (error: unknown) => {
+          ticks.end();
+          reject(error instanceof Error ? error : new Error(String(error)));
+        },
+      );
+    });
+  }
+
+  /** Counts time off, and calls back when none is left. */
+  private count(onOver: () => void): { end: () => void } {
+    let timer: NodeJS.Timeout | undefined;
+    let look: NodeJS.Immediate | undefined;
+    let began = performance.now();
+    let ended = false;
+    const spend = (): void => {
+      const now = performance.now();
+      const longer = Math.max(this.stall, now - began - TICK_MS);
+      this.left += longer - this.stall - (now - began);
+      this.stall = longer;
+      began = now;
+    };
+    const next = (): void => {
+      if (this.left > 0) {
+        timer = setTimeout(tick, Math.min(this.left, TICK_MS));
+        return;
+      }
+      // Timers run before sockets are read, in which the answer may lie: they get one look.
+      look = setImmediate(() => {
+        ended = true;
+        onOver();
+      });
+    };
+    const tick = (): void => {
+      spend();
+      next();
+    };
+    next();
+    return {
+      end: () => {
+        if (ended) return;
+        ended = true;
+        clearTimeout(timer);
+        clearImmediate(look);
+        spend();
+      },
+    };
+  }
+}
+
+/** Gives up on a read after `ms`, counted as a {@link Budget} counts. */
+export function inTime<T>(operation: string, ms: number, work: Promise<T>): Promise<T> {
+  return new Budget(ms).wait(operation, work, { applied: 'no' });
+}
+
+function tooLate(operation: string, applied: 'no' | 'unknown'): QuotaUnavailableError {
+  const cause = new Error('No answer came in the time that a request has.');
+  return new QuotaUnavailableError(operation, { applied, cause });
+}
