@@ -99,6 +99,7 @@ export const standingRow = z.object({
   granted: bigint,
   drawn: bigint,
   pending: z.boolean(),
+  dropping: z.boolean(),
 });
 
 export const view = z.object({

@@ -50,7 +50,8 @@ export const TENANTS = `
 /** $1 tenant */
 export const STANDING = `
   SELECT l.generation, l.granted_bytes AS granted,
-    l.committed + l.reserved + l.folding_bytes AS drawn, l.pending
+    l.committed + l.reserved + l.folding_bytes AS drawn, l.pending,
+    l.drop_pending AS dropping
   FROM quota_ledger l WHERE l.tenant_id = $1`;
 
 /** $1 after, $2 limit */

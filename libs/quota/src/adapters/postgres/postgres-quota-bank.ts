@@ -76,8 +76,8 @@ export class PostgresQuotaBank extends QuotaBank {
     if (row === undefined) return null;
     const parsed = standingRow.safeParse(row);
     if (!parsed.success) throw unavailable('standing', parsed.error);
-    const { generation, granted, drawn, pending } = parsed.data;
-    return { generation, grantedBytes: granted, drawnBytes: drawn, pending };
+    const { granted: grantedBytes, drawn: drawnBytes, ...rest } = parsed.data;
+    return { ...rest, grantedBytes, drawnBytes };
   }
 
   async pending(after: string | null, limit: number): Promise<string[]> {
