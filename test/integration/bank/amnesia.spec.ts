@@ -1,83 +1,27 @@
-import { randomUUID } from 'node:crypto';
-import { BYTES_PER_MB, QuotaAdmin, type QuotaModuleOptions } from '@app/quota';
-import {
-  startPostgres,
-  startRedis,
-  waitUntil,
-  type PostgresServer,
-  type RedisServer,
-} from '../../support';
-import { createDataSource } from '../../../src/database/data-source';
-import { startInstance, type Instance } from './instance';
-import { Storage } from './storage';
+import { QuotaAdmin } from '@app/quota';
+import { waitUntil } from '../../support';
+import type { Instance } from './instance';
+import { HARD, KB, World } from './world';
 
-const KB = 1_024;
-const HARD = BYTES_PER_MB;
-
-let redis: RedisServer;
-let postgres: PostgresServer;
-let url: string;
-let storage: Storage;
+let world: World;
 let instances: Instance[];
 
-async function start(
-  count: number,
-  options: Partial<QuotaModuleOptions> = {},
-): Promise<Instance[]> {
-  const stores = { redisPort: redis.port, databaseUrl: url, storage };
-  instances = await Promise.all(
-    Array.from({ length: count }, () => startInstance(stores, options)),
-  );
+const start = async (count: number, options = {}): Promise<Instance[]> => {
+  instances = await Promise.all(Array.from({ length: count }, () => world.newInstance(options)));
   return instances;
-}
+};
 
 beforeAll(async () => {
-  redis = await startRedis();
-  postgres = await startPostgres();
-  url = await postgres.createDatabase();
-  await (await createDataSource({ databaseUrl: url, dataDir: 'unused' })).destroy();
+  world = await World.start();
 });
-beforeEach(() => {
-  storage = new Storage();
-  instances = [];
-});
-afterEach(async () => {
-  await Promise.all(instances.map((instance) => instance.close()));
-});
-afterAll(async () => {
-  await redis.stop();
-  await postgres.stop();
-});
-
-async function newTenant(): Promise<string> {
-  const tenant = `t-${randomUUID()}`;
-  const admin = instances[0]!.module.get(QuotaAdmin);
-  await admin.set(tenant, { quotaMb: 1, overageAllowed: false }, { actor: 'test' });
-  return tenant;
-}
-
-async function flush(): Promise<void> {
-  const client = redis.client();
-  await client.flushall();
-  client.disconnect();
-}
-
-const exact = (tenant: string): Promise<void> =>
-  waitUntil(
-    async () => {
-      const seen = await Promise.all(instances.map(({ tracker }) => tracker.read(tenant)));
-      return seen.every(
-        (usage) => usage.committedBytes === storage.held(tenant) && usage.reservedBytes === 0,
-      );
-    },
-    { timeoutMs: 15_000 },
-  );
+afterEach(() => world.closeInstances());
+afterAll(() => world.stop());
 
 const wipes: Record<string, () => Promise<void>> = {
-  FLUSHALL: flush,
+  FLUSHALL: () => world.flushRedis(),
   'a restart without data': async () => {
-    await redis.kill();
-    await redis.restart();
+    await world.redis.kill();
+    await world.redis.restart();
     await waitUntil(() => instances.every((instance) => instance.redisState() === 'closed'));
   },
 };
@@ -85,7 +29,7 @@ const wipes: Record<string, () => Promise<void>> = {
 it.each(Object.keys(wipes))('%s: what is stored still counts, and is found again', async (wipe) => {
   await start(2);
   const [one, other] = instances as [Instance, Instance];
-  const tenant = await newTenant();
+  const tenant = await world.newTenant();
   for (let n = 0; n < 9; n += 1) expect(await one.put(tenant, `k${n}`, 100 * KB)).toBe('stored');
   await wipes[wipe]!();
 
@@ -93,22 +37,22 @@ it.each(Object.keys(wipes))('%s: what is stored still counts, and is found again
   const outcomes = await Promise.all(
     Array.from({ length: 20 }, (_, n) => (n % 2 ? one : other).put(tenant, `new${n}`, 50 * KB)),
   );
-  expect(storage.peak.get(tenant)).toBeLessThanOrEqual(HARD);
+  expect(world.storage.peak.get(tenant)).toBeLessThanOrEqual(HARD);
   // Nobody knows that the tenant is over its limit while its usage is being found again.
   expect(outcomes.filter((outcome) => outcome === 'stored').length).toBeLessThanOrEqual(2);
 
   await waitUntil(async () => (await one.put(tenant, 'again', 20 * KB)) === 'stored');
   expect(one.errors.concat(other.errors).map(({ error }) => error)).toContain('usage_lost');
-  await exact(tenant);
-  const left = HARD - storage.held(tenant);
+  await world.settled(tenant);
+  const left = HARD - world.storage.held(tenant);
   expect(await other.put(tenant, 'too much', left + 1)).toBe('refused');
   expect(await other.put(tenant, 'last', left)).toBe('stored');
-  await exact(tenant);
+  await world.settled(tenant);
 });
 
 it('wiped again and again under load, it never admits more than the limit', async () => {
   await start(2);
-  const tenant = await newTenant();
+  const tenant = await world.newTenant();
   let ended = false;
   const load = instances.map(async (instance, i) => {
     for (let n = 0; !ended; n += 1) {
@@ -118,38 +62,38 @@ it('wiped again and again under load, it never admits more than the limit', asyn
   });
   for (let round = 0; round < 8; round += 1) {
     await new Promise((resolve) => setTimeout(resolve, 400));
-    await flush();
+    await world.flushRedis();
   }
   ended = true;
   await Promise.all(load);
-  expect(storage.peak.get(tenant)).toBeLessThanOrEqual(HARD);
+  expect(world.storage.peak.get(tenant)).toBeLessThanOrEqual(HARD);
   const admin = instances[0]!.module.get(QuotaAdmin);
   const suspect = instances.some(({ suspects }) => suspects.has(tenant));
   await waitUntil(async () => (await instances[0]!.put(tenant, 'k0-0', 1)) === 'stored');
   if (suspect) await admin.reconcile(tenant);
-  await exact(tenant);
+  await world.settled(tenant);
 });
 
 it('a write on its way when the data go is admitted once more, or undone', async () => {
   await start(1);
   const [one] = instances as [Instance];
-  const tenant = await newTenant();
+  const tenant = await world.newTenant();
   await one.put(tenant, 'old', 100 * KB);
   const verdict = await one.checker.reserve({ tenant, key: 'new', bytes: 200 * KB });
   if (!verdict.admitted) throw new Error('refused');
-  await flush();
-  const version = storage.put(tenant, 'new', 200 * KB);
+  await world.flushRedis();
+  const version = world.storage.put(tenant, 'new', 200 * KB);
   await expect(verdict.reservation.commit(undefined, { version })).resolves.toMatchObject({
     outcome: 'committed',
   });
-  await exact(tenant);
+  await world.settled(tenant);
 });
 
 it('without a storage to ask nothing more is admitted than was never granted, until an operator says so', async () => {
   const [one] = (await start(1, { usageSource: undefined })) as [Instance];
-  const tenant = await newTenant();
+  const tenant = await world.newTenant();
   for (let n = 0; n < 5; n += 1) await one.put(tenant, `k${n}`, 100 * KB);
-  await flush();
+  await world.flushRedis();
   expect(await one.put(tenant, 'a', 350 * KB)).toBe('stored');
   expect(await one.put(tenant, 'b', 300 * KB)).toBe('unavailable');
   await one.module.get(QuotaAdmin).reconcile(tenant);

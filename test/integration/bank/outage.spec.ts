@@ -1,0 +1,109 @@
+import { waitUntil } from '../../support';
+import { QuotaAdmin, StoreBreakers } from '@app/quota';
+import type { Instance } from './instance';
+import { cutOff, HARD, KB, World } from './world';
+
+let world: World;
+
+beforeAll(async () => {
+  world = await World.start();
+});
+afterEach(() => world.closeInstances());
+afterAll(() => world.stop());
+
+async function withoutDatabase(instance: Instance): Promise<void> {
+  instance.databaseLink.down();
+  const breakers = instance.module.get(StoreBreakers);
+  // Nothing may have asked it meanwhile.
+  await waitUntil(async () => {
+    await instance.module
+      .get(QuotaAdmin)
+      .get('nobody')
+      .catch(() => undefined);
+    return breakers.states().postgres !== 'closed';
+  });
+}
+
+it('without PostgreSQL Redis admits what it was granted, and refuses nobody for the rest', async () => {
+  const one = await world.newInstance();
+  const tenant = await world.newTenant();
+  expect(await one.put(tenant, 'a', 10 * KB)).toBe('stored');
+  const { granted } = await world.account(tenant);
+  await withoutDatabase(one);
+  expect(await one.put(tenant, 'b', granted - 10 * KB)).toBe('stored');
+  expect(await one.put(tenant, 'c', 1)).toBe('unavailable');
+  await one.remove(tenant, 'b');
+  expect(await one.put(tenant, 'd', 1)).toBe('stored');
+  expect(await one.put(tenant, 'e', HARD)).toBe('refused');
+  one.databaseLink.up();
+  await waitUntil(async () => (await one.put(tenant, 'c', 500 * KB)) === 'stored');
+  await world.settled(tenant);
+});
+
+it('without either a write is a 503 by default, a deletion is not lost', async () => {
+  const one = await world.newInstance();
+  const tenant = await world.newTenant();
+  await one.put(tenant, 'a', 10 * KB);
+  await one.put(tenant, 'b', 20 * KB);
+  await Promise.all([cutOff(one), withoutDatabase(one)]);
+  expect(await one.put(tenant, 'c', 1)).toBe('unavailable');
+  await one.remove(tenant, 'a');
+  expect(one.degraded.map(({ policy }) => policy)).toEqual(['deny']);
+  one.redisLink.up();
+  one.databaseLink.up();
+  await world.settled(tenant);
+  expect((await one.tracker.read(tenant)).committedBytes).toBe(20 * KB);
+});
+
+it('without either a budget is allowed by setting, to the byte, and counts as soon as it can', async () => {
+  const one = await world.newInstance({ onOutage: 'allow', outageBudgetMb: 1 });
+  const tenant = await world.newTenant();
+  const neighbour = await world.newTenant();
+  for (const name of [tenant, neighbour]) await one.put(name, 'a', 600 * KB);
+  await Promise.all([cutOff(one), withoutDatabase(one)]);
+  expect(await one.put(tenant, 'b', 600 * KB)).toBe('stored');
+  expect(await one.put(neighbour, 'b', 424 * KB)).toBe('stored');
+  expect(await one.put(neighbour, 'c', 1)).toBe('unavailable');
+  // Beyond its limit by not more than the budget.
+  expect(world.storage.held(tenant)).toBe(1_200 * KB);
+  one.redisLink.up();
+  one.databaseLink.up();
+  await world.settled(tenant);
+  await world.settled(neighbour);
+  expect(await one.put(tenant, 'c', 1)).toBe('refused');
+  const { policy, bytes } = one.degraded[0]!;
+  expect({ policy, bytes }).toEqual({ policy: 'allow', bytes: 600 * KB });
+  expect(one.degraded.map((event) => event.policy)).toContain('deny');
+});
+
+it('a tenant deleted while one instance has no Redis begins anew, and nothing of the old life counts', async () => {
+  const [one, lost] = [await world.newInstance(), await world.newInstance()];
+  const tenant = await world.newTenant();
+  await one.put(tenant, 'a', 500 * KB);
+  const pending = await one.checker.reserve({ tenant, key: 'late', bytes: 10 * KB });
+  if (!pending.admitted) throw new Error('refused');
+  await cutOff(lost);
+  for (const key of ['a', 'late']) world.storage.delete(tenant, key);
+  await lost.module.get(QuotaAdmin).delete(tenant, { actor: 'test' });
+  lost.redisLink.up();
+  await waitUntil(async () => (await world.account(tenant)).granted === 0);
+  await expect(pending.reservation.commit()).resolves.toMatchObject({ outcome: 'bounced' });
+  await world.settled(tenant);
+  expect(await one.put(tenant, 'b', 100 * KB)).toBe('stored');
+  await world.settled(tenant);
+});
+
+it('a quota changed while an instance has no Redis holds there for the next request', async () => {
+  const [one, lost] = [await world.newInstance(), await world.newInstance()];
+  const tenant = await world.newTenant();
+  await lost.put(tenant, 'a', 10 * KB);
+  await cutOff(lost);
+  const admin = one.module.get(QuotaAdmin);
+  await admin.set(tenant, { quotaMb: 3, overageAllowed: false }, { actor: 'test' });
+  expect(await lost.put(tenant, 'b', 2 * HARD)).toBe('stored');
+  await admin.set(tenant, { quotaMb: 1, overageAllowed: false }, { actor: 'test' });
+  expect(await lost.put(tenant, 'c', 1)).toBe('unavailable');
+  lost.redisLink.up();
+  await world.settled(tenant);
+  expect(await lost.put(tenant, 'c', 1)).toBe('refused');
+});
