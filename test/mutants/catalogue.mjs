@@ -209,6 +209,13 @@ export const MUTANTS = [
     ON_BANK,
   ),
   plant(
+    'redis under a bank: what is due is not reaped before a grant is short',
+    `${LUA}/include/verdict.lua`,
+    'if (decision ~= ALLOW or short) and reaped.more then',
+    'if decision ~= ALLOW and reaped.more then',
+    ON_BANK,
+  ),
+  plant(
     'redis under a bank: a late grant is taken',
     `${LUA}/grant-take.lua`,
     'if number <= S.gs then',

@@ -141,6 +141,15 @@ describe('a grant', () => {
     await expectExact(ledger.probe, s.tenant);
   });
 
+  it('is short for a commit only once all that is due is gone', async () => {
+    const s = await scene().granted(100);
+    await s.put('old', 60, { ttlMs: 40 });
+    const hold = await s.hold('a', 40);
+    await untilDue(40);
+    expect(await s.commit(hold, 90)).toMatchObject({ outcome: 'committed' });
+    expect(await s.used()).toEqual([90, 0]);
+  });
+
   it('is looked at when more is committed than was reserved', async () => {
     const s = await scene(200).granted(100);
     const [a, b] = [await s.hold('a', 50), await s.hold(undefined, 40)];
