@@ -81,7 +81,13 @@ it.each(Object.entries(faults))(
     const [samples, idle] = await Promise.all([stop(), stopIdle()]);
     const slowest = (all: readonly Sample[]): number => Math.max(...all.map((s) => s.tookMs));
     const [slowestMs, idleMs] = [slowest(samples), slowest(idle)];
-    const figures = { name, slowestMs, idleMs, stallMs, ...Object.fromEntries([...statuses, ...counted]) };
+    const figures = {
+      name,
+      slowestMs,
+      idleMs,
+      stallMs,
+      ...Object.fromEntries([...statuses, ...counted]),
+    };
     if (process.env['QUOTA_FIGURES'] !== undefined) {
       process.stderr.write(`${JSON.stringify(figures)}\n`);
     }

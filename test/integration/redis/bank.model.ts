@@ -161,8 +161,9 @@ export class BankModel {
     const others = key === undefined ? 0 : this.largest(key, own);
     const after = used - before + Math.max(bytes, others);
     if (bytes <= before) return 'fits';
+    if (this.rebuild !== '') return after > 0 ? 'short' : 'fits';
     if (after > this.hardBytes) return 'refused';
-    return after > (this.rebuild === '' ? this.grant.grantBytes : 0) ? 'short' : 'fits';
+    return after > this.grant.grantBytes ? 'short' : 'fits';
   }
 
   private live(key: string): number {

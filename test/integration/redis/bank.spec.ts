@@ -34,7 +34,14 @@ describe('a ledger without a grant', () => {
       expect(error).toMatchObject({ operation: 'reserve', wantBytes: 10, seen: 0 });
       expect(error).toMatchObject({ applied: 'no', contact: 'answered' });
       await short(s.reserve(undefined, 1));
-      const none = { generation: null, seq: 0, grantBytes: 0, fold: 0 };
+      const none = {
+        life: null,
+        generation: null,
+        seq: 0,
+        grantBytes: 0,
+        fold: 0,
+        rebuilding: false,
+      };
       expect(await s.standing()).toEqual(none);
       expect(await s.take(1, 100)).toBe('lost');
       expect(await s.take(1, 100, 'nonce')).toBe('lost');
@@ -80,7 +87,12 @@ describe('a grant', () => {
     expect(await short(s.reserve('a', 61))).toMatchObject({ wantBytes: 101 });
     await s.put('a', 60);
     expect(await s.used()).toEqual([100, 0]);
-    expect(await s.standing()).toEqual({ generation: LIFE, seq: 1, grantBytes: 100, fold: 0 });
+    expect(await s.standing()).toMatchObject({
+      generation: LIFE,
+      seq: 1,
+      grantBytes: 100,
+      fold: 0,
+    });
   });
 
   it('that is short is one thing, a limit that is reached another', async () => {
@@ -205,7 +217,7 @@ describe('a grant', () => {
     await s.fold(3, { bytes: 5 });
     const hold = await s.hold('k', 10);
     await s.tracker.drop(s.tenant);
-    expect(await s.standing()).toEqual({ generation: null, seq: 0, grantBytes: 0, fold: 0 });
+    expect(await s.standing()).toMatchObject({ generation: null, seq: 0, grantBytes: 0, fold: 0 });
     await short(s.reserve('k', 10));
     expect(await s.take(8, 100)).toBe('lost');
     expect(await s.fold(4, { bytes: 5 })).toBe('lost');
@@ -246,6 +258,18 @@ describe('a rebuild', () => {
     await s.put('b', 100);
     expect(await s.used()).toEqual([400, 0]);
     await expectExact(ledger.probe, s.tenant);
+  });
+
+  it('refuses nobody for what is counted meanwhile', async () => {
+    const s = await scene(200).granted(200);
+    await s.put('a', 150);
+    const hold = await s.hold('h', 10);
+    expect(await s.begin('n', 1)).toBe('begun');
+    expect(await s.standing()).toMatchObject({ rebuilding: true, grantBytes: 0 });
+    expect((await short(s.reserve('b', 100))).wantBytes).toBe(260);
+    await short(s.commit(hold, 100));
+    expect(await s.take(2, 200, 'n')).toBe('taken');
+    expect(await s.reserve('b', 100)).toMatchObject({ outcome: 'rejected' });
   });
 
   it('that was overtaken does not end the one after it', async () => {

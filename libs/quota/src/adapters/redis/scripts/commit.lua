@@ -39,7 +39,7 @@ if not outdated and (not record or bytes > own) then
   local grant = granted(banked and enforce)
   local decision, used_after, short, again = judge(key, bytes, own, limit, limit, grant)
   if again then return reply(CODE.AGAIN) end
-  if decision == REJECT and enforce then
+  if decision == REJECT and enforce and not unsure(short) then
     if record then free_hold(record) end
     mark(id, 'f', record or { key = key })
     return reply(CODE.REFUSED)

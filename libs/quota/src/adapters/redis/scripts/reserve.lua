@@ -41,7 +41,7 @@ meter_all()
 local grant = granted(banked and enforce)
 local decision, used_after, short, again = judge(key, bytes, nil, quota, hard, grant)
 if again then return reply(CODE.AGAIN) end
-if decision == REJECT and enforce then
+if decision == REJECT and enforce and not unsure(short) then
   local wait = retry_after(used_after - hard, key)
   return reply(CODE.REJECTED, digits(math.min(used_after, MAX)), wait)
 end

@@ -52,6 +52,11 @@ local function judge(key, bytes, own, quota, hard, grant)
   return decision, used_after, short, (decision == REJECT or short) and more_due()
 end
 
+-- While it is being rebuilt, what the ledger counts is no reason to refuse.
+local function unsure(short)
+  return short and S.rb ~= ''
+end
+
 local function grant_short(used_after)
   return reply(CODE.GRANT_SHORT, digits(math.min(used_after, MAX)), digits(S.gs))
 end
