@@ -32,8 +32,8 @@ async function granted(s: Scene, wantBytes: number, rest: Ask = {}): Promise<Gra
 
 const begin = (s: Scene, max = 100) => stage.bank.beginFold(s.tenant, max);
 
-async function folded(s: Scene) {
-  const batch = await begin(s);
+async function folded(s: Scene, max?: number) {
+  const batch = await begin(s, max);
   if (batch) await stage.bank.endFold(s.tenant, batch.number);
   return batch;
 }
@@ -217,6 +217,19 @@ describe('a batch', () => {
     ]);
   });
 
+  it('tells of an entry that was found expired beside a write of its key', async () => {
+    const s = scene();
+    await granted(s, 1);
+    await s.put('a', 10, { version: 4 });
+    const hold = await s.hold('a', 20);
+    await stage.probe.query('UPDATE quota_ledger_entries SET expires_at = 1 WHERE tenant_id = $1', [
+      s.tenant,
+    ]);
+    await s.release(hold);
+    expect((await begin(s))?.items).toEqual([{ key: 'a', version: 4 }]);
+    await expectExact(stage.probe, s.tenant);
+  });
+
   it('of a session that is ended in the middle is begun and ended once', async () => {
     const s = scene();
     await granted(s, 10);
@@ -242,7 +255,7 @@ describe('what a batch does not say twice', () => {
     await granted(s, 10);
     const seen: unknown[] = [];
     const fold = async () => {
-      const batch = await folded(s);
+      const batch = await folded(s, 1);
       seen.push(...(batch?.items.map(({ bytes }) => bytes ?? 'gone') ?? []));
     };
     await s.remove('k', version(1));
@@ -467,6 +480,62 @@ describe('what is pending', () => {
     expect(hot).toBeGreaterThan(0.5);
   }, 60_000);
 });
+
+describe('what folding costs', () => {
+  it('a batch reads its own rows among many, and the row is not held for long', async () => {
+    const { probe } = stage;
+    const [s, another] = [scene(1e9), scene(1e9)];
+    for (const each of [s, another]) {
+      await granted(each, 10);
+      await each.put('first', 1);
+      await probe.query(
+        `INSERT INTO quota_ledger_entries (tenant_id, key, bytes, expires_at)
+         SELECT $1, ('key-' || lpad(i::text, 6, '0'))::bytea, 100, 9e12::bigint + i
+         FROM generate_series(1, 20000) i`,
+        [each.tenant],
+      );
+      await each.tracker.recount(each.tenant);
+      await probe.query(
+        `INSERT INTO quota_ledger_removals (tenant_id, key, version)
+         SELECT $1, ('gone-' || i)::bytea, 0 FROM generate_series(1, 20000) i`,
+        [each.tenant],
+      );
+      await probe.query('UPDATE quota_ledger SET has_removals = true WHERE tenant_id = $1', [
+        each.tenant,
+      ]);
+    }
+    const [before] = [await rowsRead(probe)];
+    await stage.bank.endFold(s.tenant, (await begin(s, 10))!.number);
+    const read = (await rowsRead(probe)) - before;
+    await probe.query('DELETE FROM quota_ledger_removals WHERE tenant_id = $1', [s.tenant]);
+    const took: number[] = [];
+    for (;;) {
+      const start = performance.now();
+      const batch = await begin(s, 1_000);
+      if (!batch) break;
+      await stage.bank.endFold(s.tenant, batch.number);
+      took.push(performance.now() - start);
+    }
+    const [first, last, most] = [took[0]!, took.at(-2)!, Math.max(...took)];
+    process.stdout.write(
+      `bank in PostgreSQL: a batch of 10 reads ${read} rows; batches of 1,000 begun and ended in ` +
+        `${first.toFixed(0)} (first) to ${last.toFixed(0)} ms (last of 20), ${most.toFixed(0)} at most\n`,
+    );
+    expect(read).toBeLessThan(150);
+    expect(await standing(s)).toEqual([2_000_011, 0, false]);
+    await expectWithin(probe, s.tenant, 1e9);
+  }, 60_000);
+});
+
+/** Of the ledger's tables, by all sessions: each tells its own counts at least once a second. */
+async function rowsRead(probe: DataSource): Promise<number> {
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  const [row] = await probe.query<{ n: string }[]>(
+    `SELECT sum(seq_tup_read + idx_tup_fetch) AS n FROM pg_stat_user_tables
+     WHERE relname LIKE 'quota_ledger%'`,
+  );
+  return Number(row?.n);
+}
 
 async function updates(probe: DataSource): Promise<{ all: number; hot: number }> {
   // Of all sessions: each tells its own counts at least once a second.
