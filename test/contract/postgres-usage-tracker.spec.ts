@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { DATABASES } from '../integration/postgres/databases';
 import { describeUsageTracker } from './usage-tracker.contract';
 
-const TABLES = ['ledger', 'ledger_entries', 'ledger_holds', 'ledger_versions'];
+const TABLES = ['', '_entries', '_holds', '_versions', '_removals', '_folds'];
 
 describe.each(DATABASES)('on %s', (_name, open) => {
   describeUsageTracker(
@@ -22,7 +22,7 @@ describe.each(DATABASES)('on %s', (_name, open) => {
         hasState: async (tenant) => {
           for (const table of TABLES) {
             const rows = await query<unknown[]>(
-              `SELECT 1 FROM quota_${table} WHERE tenant_id = $1`,
+              `SELECT 1 FROM quota_ledger${table} WHERE tenant_id = $1`,
               [tenant],
             );
             if (rows.length > 0) return true;

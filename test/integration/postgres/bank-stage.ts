@@ -16,11 +16,11 @@ export async function startStage() {
   const server = await startPostgres();
   const url = await server.createDatabase();
   const probe = await createDataSource({ databaseUrl: url, dataDir: 'unused' });
-  const connect = () =>
+  const connect = (extra: object = {}) =>
     new DataSource({
       type: 'postgres',
       entities: quotaEntities,
-      extra: { ...quotaPostgresOptions, connectionString: url },
+      extra: { ...quotaPostgresOptions, connectionString: url, ...extra },
     }).initialize();
   const sources = [await connect(), await connect()];
   const defects: string[] = [];
@@ -34,6 +34,7 @@ export async function startStage() {
     trackers,
     banks,
     bank: banks[0]!,
+    connect,
     defects,
     scene: (hardBytes = 100, quotaBytes = hardBytes) =>
       new Scene(trackers[0]!, `t-${randomUUID()}`, { quotaBytes, hardBytes }),

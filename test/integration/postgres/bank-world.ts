@@ -1,6 +1,6 @@
 import type { FoldBatch, PostgresQuotaBank } from '@app/quota';
 import type { DataSource } from 'typeorm';
-import { Scene, type Hold } from '../../contract/usage-tracker/scene';
+import type { Hold, Scene } from '../../contract/usage-tracker/scene';
 import { expectExact, expectWithin } from './ledger-auditor';
 import { OtherLedger, type Stored } from './other-ledger';
 
@@ -50,7 +50,7 @@ export class BankWorld {
 
   async step({ what, key, bytes }: BankStep): Promise<void> {
     const name = KEYS[key % KEYS.length]!;
-    const steps: (() => Promise<unknown> | void)[] = [
+    const steps: (() => Promise<unknown>)[] = [
       () => this.put(name, bytes),
       () => this.put(name, bytes),
       () => this.hold(name, bytes),
@@ -68,7 +68,7 @@ export class BankWorld {
       () => this.writeThere(name, bytes),
       () => this.fetch(bytes),
       () => this.sweep(),
-      () => (key === 0 ? this.drop() : undefined),
+      () => (key === 0 ? this.drop() : this.sweep()),
     ];
     await steps[what % steps.length]!();
     if (await this.known()) {

@@ -45,8 +45,9 @@ export class LedgerCalls {
   constructor(
     private readonly dataSource: DataSource,
     private readonly options: LedgerCallOptions = {},
+    callsATenant = CALLS_A_TENANT,
   ) {
-    this.lanes = new TenantLanes(CALLS_A_TENANT, options.waitMs ?? WAIT_MS);
+    this.lanes = new TenantLanes(callsATenant, options.waitMs ?? WAIT_MS);
   }
 
   /**

@@ -19,6 +19,9 @@ export type PostgresQuotaBankOptions = LedgerCallOptions;
 /** Items in one batch, and tenants in one page; both asked for again while there are more. */
 const MAX_PAGE = 1_000;
 
+/** Beside the four of the ledger, so that a row that somebody holds leaves some of the pool. */
+const CALLS_A_TENANT = 2;
+
 /**
  * The bank in PostgreSQL: the rows of {@link PostgresUsageTracker}'s ledger say what is granted, and
  * its own entries are the journal of what it has admitted (docs/ledger.md, "Under a bank"). Whoever
@@ -35,7 +38,7 @@ export class PostgresQuotaBank extends QuotaBank {
         `dataSource: must be of type postgres, not ${dataSource.options.type}`,
       ]);
     }
-    this.calls = new LedgerCalls(dataSource, options);
+    this.calls = new LedgerCalls(dataSource, options, CALLS_A_TENANT);
   }
 
   async grant(request: GrantRequest): Promise<GrantReply> {
