@@ -41,7 +41,9 @@ beforeEach(async () => {
   const client = redis.client({ ...quotaRedisOptions, port: proxy.port });
   await waitUntil(() => client.status === 'ready');
   app = await Test.createTestingModule({
-    imports: [QuotaModule.forRoot({ dataSource, redis: client, quotaCacheTtlSeconds: 1, ...drain })],
+    imports: [
+      QuotaModule.forRoot({ dataSource, redis: client, quotaCacheTtlSeconds: 1, ...drain }),
+    ],
   }).compile();
   await app.init();
 });
@@ -55,7 +57,8 @@ afterEach(async () => {
 /** What clients do, by turns. */
 function request(checker: QuotaChecker, n: number): Promise<unknown> {
   const second = Math.floor(performance.now() / 1_000);
-  const tenant = n % 3 === 0 ? `t-${String(n % 20)}` : `t-${String(second)}-${String(n % TENANTS_A_SECOND)}`;
+  const tenant =
+    n % 3 === 0 ? `t-${String(n % 20)}` : `t-${String(second)}-${String(n % TENANTS_A_SECOND)}`;
   const write = { tenant, key: `k${String(n % 50)}`, bytes: 10 };
   switch (n % 6) {
     case 0:
@@ -86,8 +89,14 @@ const faults: Record<string, { begin: () => unknown; end: () => unknown }> = {
   },
   'PostgreSQL paused': { begin: () => postgres.pause(), end: () => postgres.resume() },
   'both paused': {
-    begin: () => [postgres.pause(), redis.pause()],
-    end: () => [postgres.resume(), redis.resume()],
+    begin: () => {
+      postgres.pause();
+      redis.pause();
+    },
+    end: () => {
+      postgres.resume();
+      redis.resume();
+    },
   },
 };
 

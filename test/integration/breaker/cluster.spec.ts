@@ -64,10 +64,12 @@ function load(width: number): () => Promise<Call[]> {
   const end = startLoad(width, async (n) => {
     const write = { tenant: tenantOf(n), key: `k${String(n % 20)}`, bytes: 1 };
     const startedAt = performance.now();
-    const error: unknown = await checker.run(write, () => Promise.resolve(undefined)).then(
-      () => undefined,
-      (reason: unknown) => reason,
-    );
+    const error: unknown = await checker
+      .run(write, () => Promise.resolve(undefined))
+      .then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
     const tookMs = performance.now() - startedAt;
     calls.push({ startedAt, tookMs, home: homes[n % TENANTS] ?? NaN, error });
   });

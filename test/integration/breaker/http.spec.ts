@@ -49,8 +49,14 @@ const faults: Record<string, { begin: () => unknown; end: () => unknown }> = {
   'Redis killed': { begin: () => servers.redis.kill(), end: () => servers.redis.restart() },
   'Redis paused': { begin: () => servers.redis.pause(), end: () => servers.redis.resume() },
   'both paused': {
-    begin: () => [servers.postgres.pause(), servers.redis.pause()],
-    end: () => [servers.postgres.resume(), servers.redis.resume()],
+    begin: () => {
+      servers.postgres.pause();
+      servers.redis.pause();
+    },
+    end: () => {
+      servers.postgres.resume();
+      servers.redis.resume();
+    },
   },
 };
 
@@ -81,7 +87,13 @@ it.each(Object.entries(faults))(
     const [samples, idle] = await Promise.all([stop(), stopIdle()]);
     const slowest = (all: readonly Sample[]): number => Math.max(...all.map((s) => s.tookMs));
     const [slowestMs, idleMs] = [slowest(samples), slowest(idle)];
-    const figures = { name, slowestMs, idleMs, stallMs, ...Object.fromEntries([...statuses, ...counted]) };
+    const figures = {
+      name,
+      slowestMs,
+      idleMs,
+      stallMs,
+      ...Object.fromEntries([...statuses, ...counted]),
+    };
     if (process.env['QUOTA_FIGURES'] !== undefined) {
       process.stderr.write(`${JSON.stringify(figures)}\n`);
     }

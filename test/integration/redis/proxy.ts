@@ -6,7 +6,7 @@ export interface Proxy {
   readonly cuts: number;
   /** The next thing sent is lost with its connection: on its way there, or its reply on the way back. */
   cutNext(when: 'before' | 'after'): void;
-  /** Replies come so many ms late from here on; with Infinity they never come. */
+  /** Replies come so many ms late from here on; with Infinity, when it is called again. */
   delay(ms: number): void;
   close(): Promise<void>;
 }
@@ -17,9 +17,16 @@ export async function startProxy(target: number): Promise<Proxy> {
   let cut: 'before' | 'after' | undefined;
   let cuts = 0;
   let late = 0;
+  const held: (() => void)[] = [];
+  const due = (): Promise<void> =>
+    new Promise((resolve) => {
+      if (late === Infinity) held.push(resolve);
+      else setTimeout(resolve, late);
+    });
   const server = createServer((near) => {
     const far = connect(target, '127.0.0.1');
     let muted = false;
+    let earlier: Promise<unknown> | undefined;
     const end = (): void => {
       near.destroy();
       far.destroy();
@@ -43,8 +50,16 @@ export async function startProxy(target: number): Promise<Proxy> {
     });
     far.on('data', (chunk) => {
       if (!muted) {
-        if (late === 0) near.write(chunk);
-        else if (late !== Infinity) setTimeout(() => near.write(chunk), late);
+        if (late === 0 && earlier === undefined) {
+          near.write(chunk);
+          return;
+        }
+        // None overtakes another, or the client would take one reply for that to another command.
+        const mine = Promise.all([earlier, due()]).then(() => {
+          near.write(chunk);
+          if (earlier === mine) earlier = undefined;
+        });
+        earlier = mine;
         return;
       }
       cuts += 1;
@@ -62,6 +77,7 @@ export async function startProxy(target: number): Promise<Proxy> {
     },
     delay: (ms) => {
       late = ms;
+      for (const release of held.splice(0)) release();
     },
     close: async () => {
       for (const socket of sockets) socket.destroy();

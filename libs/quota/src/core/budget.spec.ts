@@ -82,10 +82,10 @@ describe('Budget', () => {
   it('counts the small delays of a busy process, but for the longest', async () => {
     const started = performance.now();
     const step = failure(new Budget(300).step('one', never));
-    let over = false;
-    void step.then(() => (over = true));
+    const state = { over: false };
+    void step.then(() => (state.over = true));
     let others = 0;
-    while (!over) {
+    while (!state.over) {
       const began = performance.now();
       stall(40);
       await new Promise(setImmediate);
