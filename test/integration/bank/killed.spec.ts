@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { DataSource } from 'typeorm';
+import { type DataSource } from 'typeorm';
 import { PostgresQuotaBank, PostgresUsageTracker } from '../../../libs/quota/src/adapters/postgres';
 import { RedisUsageTracker } from '../../../libs/quota/src/adapters/redis';
 import {

@@ -89,8 +89,14 @@ const faults: Record<string, { begin: () => unknown; end: () => unknown }> = {
   },
   'PostgreSQL paused': { begin: () => postgres.pause(), end: () => postgres.resume() },
   'both paused': {
-    begin: () => [postgres.pause(), redis.pause()],
-    end: () => [postgres.resume(), redis.resume()],
+    begin: () => {
+      postgres.pause();
+      redis.pause();
+    },
+    end: () => {
+      postgres.resume();
+      redis.resume();
+    },
   },
 };
 

@@ -49,8 +49,14 @@ const faults: Record<string, { begin: () => unknown; end: () => unknown }> = {
   'Redis killed': { begin: () => servers.redis.kill(), end: () => servers.redis.restart() },
   'Redis paused': { begin: () => servers.redis.pause(), end: () => servers.redis.resume() },
   'both paused': {
-    begin: () => [servers.postgres.pause(), servers.redis.pause()],
-    end: () => [servers.postgres.resume(), servers.redis.resume()],
+    begin: () => {
+      servers.postgres.pause();
+      servers.redis.pause();
+    },
+    end: () => {
+      servers.postgres.resume();
+      servers.redis.resume();
+    },
   },
 };
 

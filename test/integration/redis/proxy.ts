@@ -9,7 +9,7 @@ export interface Proxy {
   /** Cuts every connection, and each new one at once, until `up()`: the server is away for this side. */
   down(): void;
   up(): void;
-  /** Replies come so many ms late from here on; with Infinity they never come. */
+  /** Replies come so many ms late from here on; with Infinity, when it is called again. */
   delay(ms: number): void;
   close(): Promise<void>;
 }
@@ -21,6 +21,12 @@ export async function startProxy(target: number): Promise<Proxy> {
   let cuts = 0;
   let away = false;
   let late = 0;
+  const held: (() => void)[] = [];
+  const due = (): Promise<void> =>
+    new Promise((resolve) => {
+      if (late === Infinity) held.push(resolve);
+      else setTimeout(resolve, late);
+    });
   const server = createServer((near) => {
     if (away) {
       near.destroy();
@@ -28,6 +34,7 @@ export async function startProxy(target: number): Promise<Proxy> {
     }
     const far = connect(target, '127.0.0.1');
     let muted = false;
+    let earlier: Promise<unknown> | undefined;
     const end = (): void => {
       near.destroy();
       far.destroy();
@@ -51,8 +58,16 @@ export async function startProxy(target: number): Promise<Proxy> {
     });
     far.on('data', (chunk) => {
       if (!muted) {
-        if (late === 0) near.write(chunk);
-        else if (late !== Infinity) setTimeout(() => near.write(chunk), late);
+        if (late === 0 && earlier === undefined) {
+          near.write(chunk);
+          return;
+        }
+        // None overtakes another, or the client would take one reply for that to another command.
+        const mine = Promise.all([earlier, due()]).then(() => {
+          near.write(chunk);
+          if (earlier === mine) earlier = undefined;
+        });
+        earlier = mine;
         return;
       }
       cuts += 1;
@@ -77,6 +92,7 @@ export async function startProxy(target: number): Promise<Proxy> {
     },
     delay: (ms) => {
       late = ms;
+      for (const release of held.splice(0)) release();
     },
     close: async () => {
       for (const socket of sockets) socket.destroy();

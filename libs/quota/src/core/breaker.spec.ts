@@ -262,6 +262,59 @@ describe('an open breaker', () => {
   });
 });
 
+describe('a breaker of several servers', () => {
+  async function failing(confirm: () => Promise<unknown>) {
+    const calls = { asked: 0 };
+    const asks = (): Promise<unknown> => {
+      calls.asked += 1;
+      return confirm();
+    };
+    const made = setUp({ confirm: asks });
+    made.store.mode = 'silent';
+    for (let n = 0; n < 3; n += 1) await made.call();
+    await settled();
+    return { ...made, calls };
+  }
+
+  it('stays closed while any of them answers, and asks again only after a while', async () => {
+    const { breaker, call, calls, clock } = await failing(() => Promise.resolve());
+    for (let n = 0; n < 10; n += 1) await call();
+    expect([breaker.state, calls.asked]).toEqual(['closed', 1]);
+    await clock.pass(200);
+    for (let n = 0; n < 3; n += 1) await call();
+    expect([breaker.state, calls.asked]).toEqual(['closed', 2]);
+  });
+
+  it('opens at once when none of them does', async () => {
+    const { breaker } = await failing(() => Promise.reject(new Error('away')));
+    expect(breaker.state).toBe('open');
+    breaker.stop();
+  });
+
+  it('opens after a while when none of them says anything', async () => {
+    const { breaker, clock } = await failing(() => new Promise(() => undefined));
+    await clock.pass(199);
+    expect(breaker.state).toBe('closed');
+    await clock.pass(1);
+    expect(breaker.state).toBe('open');
+  });
+
+  it('stays closed when a call is answered while it asks', async () => {
+    const { breaker, store, call, clock } = await failing(() => new Promise(() => undefined));
+    store.mode = 'up';
+    await call();
+    await clock.pass(300);
+    expect(breaker.state).toBe('closed');
+  });
+
+  it('does not ask when the connection is lost', async () => {
+    const { breaker, call, store, calls } = await failing(() => Promise.resolve());
+    store.mode = 'lost';
+    await call();
+    expect([breaker.state, calls.asked]).toEqual(['open', 1]);
+  });
+});
+
 describe('a sign that the connection is lost', () => {
   it('opens at once, before any call has failed, and only once', async () => {
     let lose!: (cause: unknown) => void;

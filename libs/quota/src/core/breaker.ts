@@ -148,9 +148,13 @@ export class Breaker {
   private failed(state: Closed, contact: StoreContact, cause: unknown): void {
     if (this.current !== state || this.stopped) return;
     state.failures += 1;
-    if (contact !== 'lost' && state.failures < (this.options.failures ?? 3)) return;
+    if (contact !== 'lost' && state.failures < this.threshold) return;
     if (contact === 'lost' || this.options.confirm === undefined) this.openFrom(state, cause);
     else this.confirm(state, this.options.confirm, cause);
+  }
+
+  private get threshold(): number {
+    return this.options.failures ?? 3;
   }
 
   private openFrom(state: Closed, cause: unknown): void {
@@ -158,24 +162,24 @@ export class Breaker {
     this.open({ cause, probes: state.probes, sign: false });
   }
 
+  /** One at a time, and the next not before its time is over, since failures may go on coming. */
   private confirm(state: Closed, ask: () => Promise<unknown>, cause: unknown): void {
     if (state.confirming) return;
     state.confirming = true;
-    const end = (answered: boolean): void => {
-      if (!state.confirming) return;
-      state.confirming = false;
-      cancel();
-      if (answered) state.failures = 0;
-      // Zero: a call was answered meanwhile.
-      else if (this.current === state && !this.stopped && state.failures > 0) {
-        this.openFrom(state, cause);
-      }
+    let answered = false;
+    const openUnlessAnswered = (): void => {
+      if (answered || this.current !== state || this.stopped) return;
+      // A call may have been answered meanwhile.
+      if (state.failures >= this.threshold) this.openFrom(state, cause);
     };
-    const cancel = this.clock.after(CONFIRM_MS, () => end(false));
-    ask().then(
-      () => end(true),
-      () => end(false),
-    );
+    this.clock.after(CONFIRM_MS, () => {
+      state.confirming = false;
+      openUnlessAnswered();
+    });
+    ask().then(() => {
+      answered = true;
+      state.failures = 0;
+    }, openUnlessAnswered);
   }
 
   private open(outage: Outage): void {

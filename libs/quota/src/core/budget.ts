@@ -7,8 +7,11 @@ import { QuotaUnavailableError } from './errors';
  */
 export const ANSWER_MS = 450;
 
-/** Time is looked at so often; what a tick takes longer is a stall of this process. */
+/** Time is looked at so often. */
 const TICK_MS = 50;
+
+/** A tick that is so late was a stall of this process; on a busy machine it is late by less. */
+const STALL_MS = 200;
 
 /** What becomes of a step that nobody waits for any more. */
 export interface StepOptions<T> {
@@ -24,8 +27,8 @@ export interface StepOptions<T> {
  * itself, since others may be waiting for it as well, and its own deadline ends it.
  *
  * The longest stall of this process is not counted, since an embedded database may have been at work
- * in it, and a store that answered meanwhile was not silent. Only the longest: on a busy machine many
- * small ones would add up (measured: 709 ms).
+ * in it, and a store that answered meanwhile was not silent. Only the longest, and no short one: on a
+ * busy machine they would add up (measured: 709 ms).
  */
 export class Budget {
   private left: number;
@@ -76,7 +79,8 @@ export class Budget {
     let ended = false;
     const spend = (): void => {
       const now = performance.now();
-      const longer = Math.max(this.stall, now - began - TICK_MS);
+      const late = now - began - TICK_MS;
+      const longer = late > STALL_MS ? Math.max(this.stall, late) : this.stall;
       this.left += longer - this.stall - (now - began);
       this.stall = longer;
       began = now;

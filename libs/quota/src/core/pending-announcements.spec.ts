@@ -27,7 +27,12 @@ describe('PendingAnnouncements', () => {
       sent.push(`${tenant} ${String(stamp)}`);
       return Promise.resolve();
     });
-    for (const [tenant, stamp] of [['a', 1], ['b', 5], ['a', 3], ['a', 2]] as const) {
+    for (const [tenant, stamp] of [
+      ['a', 1],
+      ['b', 5],
+      ['a', 3],
+      ['a', 2],
+    ] as const) {
       pending.keep(quota(tenant, stamp));
     }
     await until(() => attempts >= 2);

@@ -110,11 +110,7 @@ export class QuotaCacheService {
   }
 
   /** The quota, at least as new as `stamp`, which another store has told of. Throws as {@link getQuota}. */
-  async getQuotaSince(
-    tenant: string,
-    stamp: number,
-    budget = new Budget(),
-  ): Promise<TenantQuota> {
+  async getQuotaSince(tenant: string, stamp: number, budget = new Budget()): Promise<TenantQuota> {
     const held = this.memory.get(tenant);
     if (held !== undefined && held.quota.stamp >= stamp) return this.admit(held.quota);
     const quota = await this.wait(budget, tenant, stamp);

@@ -106,17 +106,18 @@ export class Reservation {
     }
     const { tenant, id, key, bytes, ttlMs, limits, mode, generation } = this.fields;
     const { tracker } = this;
-    const commit = async (): Promise<CommitReply> => tracker.commit({
-      tenant,
-      id,
-      ...(key !== undefined && { key }),
-      bytes: actual ?? bytes,
-      limits,
-      enforce: mode === 'enforce',
-      generation,
-      ...(ttlMs !== undefined && { ttlMs }),
-      ...details,
-    });
+    const commit = async (): Promise<CommitReply> =>
+      tracker.commit({
+        tenant,
+        id,
+        ...(key !== undefined && { key }),
+        bytes: actual ?? bytes,
+        limits,
+        enforce: mode === 'enforce',
+        generation,
+        ...(ttlMs !== undefined && { ttlMs }),
+        ...details,
+      });
     const settle = (reply: CommitReply): void => {
       const asAnnounced = reply.outcome === 'committed' && (actual ?? bytes) === bytes;
       const changes = !asAnnounced && reply.outcome !== 'bounced';

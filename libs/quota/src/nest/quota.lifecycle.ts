@@ -8,6 +8,7 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import type { BankUpkeep } from '../core/bank-upkeep';
+import { inTime } from '../core/budget';
 import { QuotaCacheService } from '../core/quota-cache.service';
 import { QuotaChecker } from '../core/quota-checker';
 import { StoreBreakers } from '../core/store-breakers';
@@ -71,7 +72,9 @@ export class QuotaLifecycle
 
   private async syncUsage(): Promise<void> {
     try {
-      await this.upkeep.syncTenants(this.checker.takeTouched(), SYNC_MS);
+      const synced = this.upkeep.syncTenants(this.checker.takeTouched(), SYNC_MS);
+      // Its own look at the time is between two statements, of which one may hang.
+      await inTime('usage_sync', SYNC_MS, synced);
     } catch (error) {
       this.logger.warn(`The usage was not written to the table of quotas: ${String(error)}`);
     }

@@ -87,8 +87,7 @@ function redisStores(
   const onDefect = defectsTo(observer);
   const tracker = new RedisUsageTracker(redis, { prefix, onDefect, bank: banked(options) });
   let probes = 0;
-  const read = (): Promise<unknown> =>
-    tracker.read(`${PROBE}-${String(probes++ % PROBE_NAMES)}`);
+  const read = (): Promise<unknown> => tracker.read(`${PROBE}-${String(probes++ % PROBE_NAMES)}`);
   // Failures in a row say nothing of a Cluster: when one master dies, those who wait for it fail
   // together, and with many of them nobody else was answered in between.
   const readAny = (): Promise<unknown> =>
