@@ -36,32 +36,27 @@ import { SuspectTenants } from './suspect-tenants';
       useFactory: (reconciler: Reconciler) => new SuspectTenants(reconciler),
     },
     {
-      provide: LedgerCacheStore,
-      inject: [UsageTracker, QuotaChecker, QuotaCacheService, QuotaRollout],
+      provide: CacheStore,
+      inject: [
+        ...[SettingsModule.TOKEN, UsageTracker, QuotaChecker, QuotaCacheService, QuotaRollout],
+        ...[Reconciler, PostgresEntryRepository, SuspectTenants],
+      ],
       useFactory: (
+        { CACHE_STORE }: Settings,
         tracker: UsageTracker,
         checker: QuotaChecker,
         quotas: QuotaCacheService,
         rollout: QuotaRollout,
-      ) => {
+        reconciler: Reconciler,
+        entries: PostgresEntryRepository,
+        suspects: SuspectTenants,
+      ): CacheStore => {
+        if (CACHE_STORE === 'postgres') {
+          return new PostgresCacheStore(entries, tracker, checker, reconciler, suspects);
+        }
         if (!(tracker instanceof ValueTracker)) throw new Error('The ledger keeps no values.');
         return new LedgerCacheStore(tracker, checker, quotas, rollout);
       },
-    },
-    {
-      provide: PostgresCacheStore,
-      inject: [PostgresEntryRepository, UsageTracker, QuotaChecker, Reconciler, SuspectTenants],
-      useFactory: (...parts: ConstructorParameters<typeof PostgresCacheStore>) =>
-        new PostgresCacheStore(...parts),
-    },
-    {
-      provide: CacheStore,
-      inject: [SettingsModule.TOKEN, LedgerCacheStore, PostgresCacheStore],
-      useFactory: (
-        settings: Settings,
-        ledger: LedgerCacheStore,
-        postgres: PostgresCacheStore,
-      ): CacheStore => (settings.CACHE_STORE === 'postgres' ? postgres : ledger),
     },
   ],
   exports: [CacheStore],
