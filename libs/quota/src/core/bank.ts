@@ -62,6 +62,13 @@ export interface FoldBatch {
   readonly bytes: number;
 }
 
+export interface GrantedTenant {
+  readonly tenant: string;
+  readonly grantedBytes: number;
+  /** {@link GrantRequest.chunkBytes} of the last request. */
+  readonly chunkBytes: number;
+}
+
 export interface BankStanding {
   readonly generation: string;
   readonly grantedBytes: number;
@@ -80,6 +87,17 @@ export interface BankStanding {
  */
 export abstract class QuotaBank {
   abstract grant(request: GrantRequest): Promise<GrantReply>;
+
+  /**
+   * Takes back what the ledger has given back of this grant. Without effect when another was granted or
+   * a batch was folded since, which the ledger may have taken by now.
+   *
+   * @returns whether it was this grant
+   */
+  abstract lower(tenant: string, grant: Grant): Promise<boolean>;
+
+  /** Tenants that are granted more than a chunk, by name, after `after`. */
+  abstract lowerable(after: string | null, limit: number): Promise<GrantedTenant[]>;
 
   /** The batch under way, else a new one of at most `max` items; null: there is nothing to fold. */
   abstract beginFold(tenant: string, max: number): Promise<FoldBatch | null>;
@@ -143,6 +161,13 @@ export interface GrantedLedger {
     grant: Grant,
     nonce?: string,
   ): Promise<'taken' | 'known' | 'lost' | 'other-life'>;
+
+  /**
+   * Gives back what of its grant is beyond used and a chunk, unless that is less than another chunk.
+   *
+   * @returns what is left of the grant, for {@link QuotaBank.lower}; null: it has none
+   */
+  lowerGrant(tenant: string, chunkBytes: number): Promise<Grant | null>;
 
   /**
    * Applies a batch and raises its grant by it, in one step, once. Never refused by a limit. What its

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Grant, GrantedLedger, GrantShortError, QuotaBank } from './bank';
+import type { Grant, GrantedTenant, GrantedLedger, GrantShortError, QuotaBank } from './bank';
 import { MAX_BYTES } from './bytes';
 import { errorEvent } from './error-event';
 import { QuotaUnavailableError } from './errors';
@@ -98,13 +98,30 @@ export class GrantKeeper {
     return once(this.rebuilding, tenant, () => rebuild(tenant, { ...this.parts, reconcile }));
   }
 
-  /** The ledger holds so much, whatever it was granted: then it is granted. */
+  /**
+   * The ledger holds so much, whatever it was granted: then it is granted. And what it takes its grant
+   * for is what the bank has granted, though one of them was set back.
+   */
   async admitFact(tenant: string, holdsBytes: number): Promise<void> {
     const { grants, bank } = this.parts;
     const { seq: seen, grantBytes, rebuilding } = await grants.ledgerStanding(tenant);
-    if (rebuilding || holdsBytes <= grantBytes) return;
-    const limits = { wantBytes: holdsBytes, hardBytes: MAX_BYTES, chunkBytes: 0 };
-    const reply = await bank.grant({ tenant, seen, ...limits });
+    const granted = (await bank.standing(tenant))?.grantedBytes ?? 0;
+    if (rebuilding || (holdsBytes <= grantBytes && grantBytes <= granted)) return;
+    await this.renew(tenant, seen, holdsBytes);
+  }
+
+  /** Gives back to the bank what the ledger has no use for, so that others can be admitted from it. */
+  async lower({ tenant, grantedBytes, chunkBytes }: GrantedTenant): Promise<void> {
+    const { grants, bank } = this.parts;
+    const left = await grants.lowerGrant(tenant, chunkBytes);
+    if (left === null || left.bytes >= grantedBytes || (await bank.lower(tenant, left))) return;
+    // The bank is a number ahead; with a grant both know it can be lowered next time.
+    await this.renew(tenant, left.seq, left.bytes);
+  }
+
+  private async renew(tenant: string, seen: number, wantBytes: number): Promise<void> {
+    const limits = { wantBytes, hardBytes: MAX_BYTES, chunkBytes: 0 };
+    const reply = await this.parts.bank.grant({ tenant, seen, ...limits });
     if (reply.outcome === 'granted') await this.give(tenant, seen, reply.grant);
   }
 

@@ -4,6 +4,7 @@ import {
   type FoldBatch,
   type Grant,
   type GrantedLedger,
+  type GrantedTenant,
   type GrantReply,
   type GrantRequest,
   type LedgerStanding,
@@ -21,6 +22,14 @@ export class GuardedBank extends QuotaBank {
 
   grant(request: GrantRequest): Promise<GrantReply> {
     return this.breaker.run('grant', () => this.inner.grant(request));
+  }
+
+  lower(tenant: string, grant: Grant): Promise<boolean> {
+    return this.breaker.run('grant-lower', () => this.inner.lower(tenant, grant));
+  }
+
+  lowerable(after: string | null, limit: number): Promise<GrantedTenant[]> {
+    return this.breaker.run('grant-lowerable', () => this.inner.lowerable(after, limit));
   }
 
   beginFold(tenant: string, max: number): Promise<FoldBatch | null> {
@@ -72,6 +81,10 @@ export class GuardedGrants implements GrantedLedger {
     nonce?: string,
   ): Promise<'taken' | 'known' | 'lost' | 'other-life'> {
     return this.breaker.run('grant-take', () => this.inner.takeGrant(tenant, grant, nonce));
+  }
+
+  lowerGrant(tenant: string, chunkBytes: number): Promise<Grant | null> {
+    return this.breaker.run('grant-lower', () => this.inner.lowerGrant(tenant, chunkBytes));
   }
 
   fold(tenant: string, batch: FoldBatch): Promise<'done' | 'lost' | 'other-life'> {

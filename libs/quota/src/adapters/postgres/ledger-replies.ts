@@ -68,6 +68,7 @@ export const replies = {
     granted: count.optional(),
     drawn: count.optional(),
   }),
+  lower: reply,
   fold_begin: reply.extend({ batch: batch.optional() }),
   fold_end: reply,
   dropped: reply,
@@ -93,6 +94,14 @@ export function must<T>(value: T | undefined, field: string): T {
 const bigint = z.unknown().transform((value) => exactNumber(value));
 
 export const tenantRow = z.object({ tenant_id: z.string(), due: z.boolean() });
+
+export const lowerableRow = z
+  .object({ tenant_id: z.string(), granted: bigint, chunk: bigint })
+  .transform((row) => ({
+    tenant: row.tenant_id,
+    grantedBytes: row.granted,
+    chunkBytes: row.chunk,
+  }));
 
 export const standingRow = z.object({
   generation: z.string(),

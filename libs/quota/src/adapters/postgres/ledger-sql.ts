@@ -26,6 +26,7 @@ export const CALLS = {
     ...['text', 'bytea[]', 'bigint[]', 'bigint[]', 'bigint[]', 'bigint[]', 'bigint[]'],
   ]),
   grant: call('grant', ['text', 'bigint', 'bigint', 'bigint', 'bigint', 'boolean']),
+  lower: call('lower', ['text', 'text', 'bigint', 'bigint']),
   fold_begin: call('fold_begin', ['text', 'bigint']),
   fold_end: call('fold_end', ['text', 'bigint']),
   dropped: call('dropped', ['text', 'text']),
@@ -58,6 +59,11 @@ export const STANDING = `
 export const PENDING_TENANTS = `
   SELECT l.tenant_id FROM quota_ledger l WHERE l.pending AND l.tenant_id > $1
   ORDER BY l.tenant_id LIMIT $2`;
+
+/** $1 after, $2 limit */
+export const LOWERABLE_TENANTS = `
+  SELECT l.tenant_id, l.granted_bytes AS granted, l.grant_chunk AS chunk FROM quota_ledger l
+  WHERE l.granted_bytes > l.grant_chunk AND l.tenant_id > $1 ORDER BY l.tenant_id LIMIT $2`;
 
 /** Expired ones too, so that a page can be told from the end. $1 tenant, $2 after, $3 limit */
 export const ENTRIES = `

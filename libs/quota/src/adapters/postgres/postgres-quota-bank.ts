@@ -5,14 +5,16 @@ import {
   parseTenantId,
   type BankStanding,
   type FoldBatch,
+  type Grant,
+  type GrantedTenant,
   type GrantReply,
   type GrantRequest,
 } from '../../core';
 import { unavailable } from './database-errors';
 import { generationOf, invalid, whole } from './ledger-arguments';
 import { LedgerCalls, type LedgerCallOptions } from './ledger-calls';
-import { must, standingRow, tenantRow } from './ledger-replies';
-import { PENDING_TENANTS, STANDING } from './ledger-sql';
+import { lowerableRow, must, standingRow, tenantRow } from './ledger-replies';
+import { LOWERABLE_TENANTS, PENDING_TENANTS, STANDING } from './ledger-sql';
 
 export type PostgresQuotaBankOptions = LedgerCallOptions;
 
@@ -55,6 +57,18 @@ export class PostgresQuotaBank extends QuotaBank {
     const [seq, bytes] = [must(reply.seq, 'seq'), must(reply.granted, 'granted')];
     const drawnBytes = must(reply.drawn, 'drawn');
     return { outcome: 'granted', grant: { generation, seq, bytes }, drawnBytes };
+  }
+
+  async lower(tenant: string, { generation, seq, bytes }: Grant): Promise<boolean> {
+    const args = [generationOf(generation), whole(seq, 'seq'), whole(bytes, 'bytes')];
+    return (await this.calls.run('lower', { tenant, args })).code === 'lowered';
+  }
+
+  async lowerable(after: string | null, limit: number): Promise<GrantedTenant[]> {
+    const size = pageSize(limit, 'limit');
+    const start = after === null ? '' : parseTenantId(after);
+    const rows = await this.calls.query('lowerable', LOWERABLE_TENANTS, start, [size]);
+    return rows.map((row) => lowerableRow.parse(row));
   }
 
   async beginFold(tenant: string, max: number): Promise<FoldBatch | null> {

@@ -56,6 +56,14 @@ export class LedgerGrants implements GrantedLedger {
     return otherLife(reply);
   }
 
+  async lowerGrant(tenant: string, chunkBytes: number): Promise<Grant | null> {
+    const args = [whole(chunkBytes, 'chunkBytes')];
+    const { reply } = await this.ledger.run({ script: 'grant-lower', tenant, args });
+    if (reply.code === ReplyCode.LOST) return null;
+    if (reply.code !== ReplyCode.DONE) throw reply.unexpected();
+    return { generation: reply.text(), seq: reply.whole(), bytes: reply.whole() };
+  }
+
   async fold(tenant: string, batch: FoldBatch): Promise<'done' | 'lost' | 'other-life'> {
     const { items } = batch;
     if (items.length > MAX_ITEMS) throw invalid('items', `at most ${String(MAX_ITEMS)}`);

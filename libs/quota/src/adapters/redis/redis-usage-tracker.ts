@@ -199,6 +199,10 @@ export class RedisUsageTracker extends ValueTracker implements GrantedLedger {
     return this.grants.beginRebuild(tenant, generation, nonce, seen);
   }
 
+  lowerGrant(tenant: string, chunkBytes: number): ReturnType<GrantedLedger['lowerGrant']> {
+    return this.grants.lowerGrant(tenant, chunkBytes);
+  }
+
   takeGrant(tenant: string, grant: Grant, nonce?: string): ReturnType<GrantedLedger['takeGrant']> {
     return this.grants.takeGrant(tenant, grant, nonce);
   }

@@ -25,6 +25,7 @@ export const SCRIPT_NAMES = [
   'config-announce',
   'grant-standing',
   'grant-take',
+  'grant-lower',
   'rebuild-begin',
   'fold',
 ] as const;

@@ -48,6 +48,7 @@ const GRANT = ledgerFunction(
       IF room < p_want AND more THEN ${finish(`'again'`)} END IF;
     END IF;
     s.granted_bytes := room;
+    IF p_chunk > 0 THEN s.grant_chunk := p_chunk; END IF;
     -- Beyond what the other ledger knows, should this database have been set back.
     s.grant_seq := greatest(s.grant_seq, p_seen) + 1;
     s.confirmed_seq := CASE WHEN p_rebuilt THEN p_seen ELSE greatest(s.confirmed_seq, p_seen) END;
@@ -139,9 +140,30 @@ const FOLD_END = ledgerFunction(
     IF s.folding AND s.fold_number = p_number THEN
       DELETE FROM quota_ledger_folds f WHERE f.tenant_id = p_tenant;
       s.granted_bytes := least(s.granted_bytes + s.folding_bytes, ${MAX});
+      -- What was given back before the batch was taken is not to be taken back after it.
+      s.grant_seq := s.grant_seq + 1;
       s.folding := false; s.folding_bytes := 0; s.folding_unkeyed := 0; s.folding_refunds := 0;
     END IF;
     ${finish(`'done'`)}`,
+);
+
+/**
+ * Takes back what the other ledger has given back of its grant. Only while that is the last word: a
+ * later grant, or a batch on its way, may have raised what it holds since.
+ */
+const LOWER = ledgerFunction(
+  'quota_ledger_lower',
+  'p_tenant text, p_generation text, p_seq bigint, p_bytes bigint',
+  'jsonb',
+  STATE,
+  `${insist(`${isTenant} AND p_generation IS NOT NULL AND ${isCount('p_seq')}
+      AND ${isCount('p_bytes')}`)}${LOCK}
+    IF s.generation = p_generation AND s.grant_seq = p_seq AND NOT s.folding AND NOT s.drop_pending
+    THEN
+      s.granted_bytes := least(s.granted_bytes, p_bytes);
+      ${finish(`'lowered'`)}
+    END IF;
+    ${finish(`'other'`)}`,
 );
 
 /** The other ledger's part of a life that has ended is gone. */
@@ -159,4 +181,4 @@ const DROPPED = ledgerFunction(
     ${finish(`'done'`)}`,
 );
 
-export const BANK_FUNCTIONS = [GRANT, FOLD_BEGIN, FOLD_END, DROPPED];
+export const BANK_FUNCTIONS = [GRANT, LOWER, FOLD_BEGIN, FOLD_END, DROPPED];

@@ -69,7 +69,7 @@ export const LOCK = `
       s.unkeyed := 0; s.unkeyed_reserved := 0; s.granted_bytes := 0; s.marks_at := 0;
       s.grant_seq := 0; s.confirmed_seq := 0; s.folding := false; s.fold_number := 0;
       s.folding_bytes := 0; s.folding_unkeyed := 0; s.folding_refunds := 0; s.refunds := 0;
-      s.has_removals := false; s.drop_pending := false;
+      s.has_removals := false; s.drop_pending := false; s.grant_chunk := 0;
     END IF;
     was := s;`;
 
@@ -104,7 +104,8 @@ export const SAVE = `
       UPDATE quota_ledger l SET generation = s.generation, stamp = s.stamp,
         committed = s.committed, reserved = s.reserved, unkeyed = s.unkeyed,
         unkeyed_reserved = s.unkeyed_reserved, due_at = s.due_at, marks_at = s.marks_at,
-        granted_bytes = s.granted_bytes, grant_seq = s.grant_seq, confirmed_seq = s.confirmed_seq,
+        granted_bytes = s.granted_bytes, grant_seq = s.grant_seq,
+        grant_chunk = s.grant_chunk, confirmed_seq = s.confirmed_seq,
         folding = s.folding, fold_number = s.fold_number, folding_bytes = s.folding_bytes,
         folding_unkeyed = s.folding_unkeyed, folding_refunds = s.folding_refunds,
         refunds = s.refunds, has_removals = s.has_removals, drop_pending = s.drop_pending,

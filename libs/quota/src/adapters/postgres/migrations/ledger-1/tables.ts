@@ -29,6 +29,7 @@ const LEDGER = `
     unkeyed_reserved bigint NOT NULL DEFAULT 0,
     granted_bytes bigint NOT NULL DEFAULT 0,
     grant_seq bigint NOT NULL DEFAULT 0,
+    grant_chunk bigint NOT NULL DEFAULT 0,
     confirmed_seq bigint NOT NULL DEFAULT 0,
     folding boolean NOT NULL DEFAULT false,
     fold_number bigint NOT NULL DEFAULT 0,
@@ -47,7 +48,7 @@ const LEDGER = `
       stamp >= 0 AND committed >= 0 AND reserved >= 0 AND unkeyed >= 0 AND unkeyed_reserved >= 0
       AND granted_bytes >= 0 AND committed + reserved + folding_bytes <= ${MAX}),
     CONSTRAINT quota_ledger_bank_check CHECK (
-      granted_bytes <= ${MAX} AND grant_seq >= 0 AND confirmed_seq >= 0
+      granted_bytes <= ${MAX} AND grant_seq >= 0 AND grant_chunk >= 0 AND confirmed_seq >= 0
       AND fold_number >= 0 AND folding_bytes >= 0 AND folding_refunds >= 0
       AND refunds BETWEEN 0 AND ${MAX} AND folding_unkeyed BETWEEN 0 AND folding_bytes
       AND (folding OR folding_bytes + folding_refunds = 0))
