@@ -107,3 +107,18 @@ it('a quota changed while an instance has no Redis holds there for the next requ
   await world.settled(tenant);
   expect(await lost.put(tenant, 'c', 1)).toBe('refused');
 });
+
+it('in shadow mode everything is counted as well, whoever decides', async () => {
+  const one = await world.newInstance({ logOnly: true });
+  const tenant = await world.newTenant();
+  expect(await one.put(tenant, 'a', 800 * KB)).toBe('stored');
+  const verdict = await one.checker.reserve({ tenant, key: 'b', bytes: 400 * KB });
+  if (!verdict.admitted) throw new Error('refused');
+  await cutOff(one);
+  await verdict.reservation.commit(undefined, {
+    version: world.storage.put(tenant, 'b', 400 * KB),
+  });
+  expect(await one.put(tenant, 'c', 800 * KB)).toBe('stored');
+  one.redisLink.up();
+  await world.settled(tenant);
+});

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { BankStanding, QuotaBank } from './bank';
+import { charge } from './charge';
 import { decide } from './decision';
 import { QuotaUnavailableError } from './errors';
 import type { DegradedPolicy, QuotaObserver } from './observer';
@@ -67,7 +68,10 @@ export class BankDesk {
   async commit(request: CommitRequest): Promise<CommitReply> {
     const { tenant, bytes } = request;
     if (OutageBudget.owns(request.generation)) return this.commitToBudget(request);
-    const reply = await this.parts.bankLedger.commit(request);
+    const { bankLedger } = this.parts;
+    // Admitted by the ledger without a grant, as in shadow mode: the bank may not know the tenant.
+    const unknown = request.generation === '';
+    const reply = await (unknown ? charge(bankLedger, request) : bankLedger.commit(request));
     this.held.delete(request.id);
     if (reply.outcome === 'bounced') return reply;
     const rest = await this.rest(tenant);

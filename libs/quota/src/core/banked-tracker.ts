@@ -1,5 +1,6 @@
 import { GrantShortError, type GrantedLedger, type QuotaBank } from './bank';
 import type { BankDesk } from './bank-desk';
+import { charge } from './charge';
 import { Deferred } from './deferred';
 import { QuotaUnavailableError } from './errors';
 import type { GrantKeeper } from './grant-keeper';
@@ -214,7 +215,7 @@ export class BankedTracker extends UsageTracker {
   /** Sends what had to wait, as far as the stores are there. */
   async settle(): Promise<void> {
     await this.deferred.send();
-    await this.parts.budget.settle((request, commit) => this.charge(request, commit));
+    await this.parts.budget.settle((commit) => this.chargeStored(commit));
   }
 
   private async withinGrant(request: ReserveRequest): Promise<ReserveReply> {
@@ -260,21 +261,17 @@ export class BankedTracker extends UsageTracker {
     }
   }
 
-  /** It is stored already: whatever the limit says, it counts. */
-  private async charge(request: ReserveRequest, commit: CommitRequest): Promise<void> {
-    let reply = await this.reserve({ ...request, bytes: commit.bytes, enforce: false });
-    if (reply.outcome === 'stale') {
-      reply = await this.reserve({
-        ...request,
-        bytes: commit.bytes,
-        enforce: false,
-        stamp: reply.stamp,
-      });
-    }
-    if (reply.outcome !== 'reserved' || OutageBudget.owns(reply.generation)) {
-      throw new QuotaUnavailableError('charge', { applied: 'no', contact: 'answered' });
-    }
-    await this.commit({ ...commit, enforce: false, generation: reply.generation });
+  /** It is stored already: whatever the limit says, it counts. Not by the budget that it came from. */
+  private async chargeStored(request: CommitRequest): Promise<void> {
+    const account = {
+      reserve: async (write: ReserveRequest): Promise<ReserveReply> => {
+        const reply = await this.reserve(write);
+        if (reply.outcome === 'reserved' && OutageBudget.owns(reply.generation)) throw stillAway();
+        return reply;
+      },
+      commit: (commit: CommitRequest) => this.commit(commit),
+    };
+    await charge(account, { ...request, enforce: false });
   }
 
   private async ledgerOrBank<T>(work: (tracker: UsageTracker) => Promise<T>): Promise<T> {
@@ -305,6 +302,10 @@ export class BankedTracker extends UsageTracker {
     if (reply.outcome !== 'stale') this.parts.desk.note(tenant, reply.usage);
     return reply;
   }
+}
+
+function stillAway(): QuotaUnavailableError {
+  return new QuotaUnavailableError('charge', { applied: 'no', contact: 'answered' });
 }
 
 /** What the cursors of the bank's own pages begin with. */

@@ -5,6 +5,7 @@ export * from './banked-tracker';
 export * from './breaker';
 export * from './budget';
 export * from './bytes';
+export * from './charge';
 export * from './decision';
 export * from './deferred';
 export * from './error-event';

@@ -67,13 +67,11 @@ export class OutageBudget {
    * Charges what was stored to a store that is there again, one write after the other, until one
    * fails. Sent again with the same id after that.
    */
-  async settle(
-    charge: (request: ReserveRequest, commit: CommitRequest) => Promise<void>,
-  ): Promise<void> {
+  async settle(charge: (commit: CommitRequest) => Promise<void>): Promise<void> {
     this.lapse();
     for (const [id, write] of this.writes) {
       if (write.commit === undefined) continue;
-      await charge(write.request, write.commit);
+      await charge(write.commit);
       this.forget(id, write);
     }
   }
