@@ -123,7 +123,7 @@ describe('the judge', () => {
     scene.put('a', 1_000, 201);
     scene.put('a', 2 * MB, 413);
     scene.get('a', 404);
-    expect(scene.findings.told.join()).toContain('after a refused write');
+    expect(scene.findings.told.join()).toContain('after refused writes: 413');
   });
 
   it('finds a deleted value that is back', () => {

@@ -34,6 +34,7 @@ export class Judge {
   end(tenant: Tenant, key: string, op: Op, { status, error }: Reply, when: string): void {
     op.end = clock();
     op.outcome = outcomeOf(op, status, error);
+    if (status !== null) op.answer = status;
     const name = `${tenant.id}/${key}`;
     if (op.kind === 'put' && (status === 429 || status === 413)) {
       this.refused(tenant, key, op, status, when);
@@ -68,7 +69,8 @@ export class Judge {
     if (status !== 200 && status !== 404) return false;
     const { op, refusedSince } = before.settled;
     const name = `${at.tenant.id}/${at.key}`;
-    const since = refusedSince.length > 0 ? ', after a refused write' : '';
+    const answers = [...new Set(refusedSince.map(({ answer }) => answer ?? 'no answer'))];
+    const since = answers.length > 0 ? `, after refused writes: ${answers.join(', ')}` : '';
     if (op.kind === 'delete') {
       if (status === 200) this.findings.add('deleted value is back', `${name} (${when}${since})`);
       return true;

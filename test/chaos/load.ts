@@ -75,6 +75,13 @@ export class Load {
     return this.parts.judge.read({ tenant, key }, before, reply, `${app.name}, ${when}`);
   }
 
+  /** True: a value is gone that only writes of unknown outcome can have taken, and left nothing. */
+  async isGone(tenant: Tenant, key: string, app: AppProcess): Promise<boolean> {
+    if (tenant.mortal || this.parts.judge.historyOf(tenant).of(key).doubtful() === null)
+      return false;
+    return (await this.send(app, tenant, { method: 'GET', key })).status === 404;
+  }
+
   private async one(): Promise<void> {
     const { random, live, tenants } = this.parts;
     const apps = live();
@@ -151,7 +158,7 @@ export class Load {
     const { random } = this.parts;
     const scale = Math.ceil(hardBytes(tenant) / MB);
     if (random.chance(0.1)) return random.int(1, 200);
-    if (random.chance(0.65)) return random.int(1, 48 * KB);
-    return random.int(48 * KB, 48 * KB + 140 * KB * scale);
+    if (random.chance(0.55)) return random.int(1, 48 * KB);
+    return random.int(48 * KB, 48 * KB + 220 * KB * scale);
   }
 }

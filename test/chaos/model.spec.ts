@@ -98,6 +98,14 @@ describe('what must be there', () => {
     const refused = op(20, 30, 5, 'refused');
     const key = history(op(0, 10, 7, 'stored'), refused, op(40, 50, 3, 'aborted'));
     expect(key.settled()?.op.size).toBe(7);
-    expect(key.settled()?.refusedSince).toContain(refused.id);
+    expect(key.settled()?.refusedSince).toContain(refused);
+  });
+
+  it('is this value or that where the later write was not told', () => {
+    const kept = op(0, 10, 7, 'stored');
+    expect(history(kept, op(20, 30, 5, 'unknown')).doubtful()).toBe(kept);
+    expect(history(kept).doubtful()).toBeNull();
+    expect(history(kept, deletion(20, 30, 'unknown')).doubtful()).toBeNull();
+    expect(history(kept, op(20, 30, 5, 'unknown', { ttlMs: 1_000 })).doubtful()).toBeNull();
   });
 });

@@ -16,13 +16,15 @@ export interface Op {
   /** Infinity while it is under way. */
   end: number;
   outcome: Outcome;
+  /** The status it was answered; absent: none. */
+  answer?: number;
 }
 
 /** What is settled about a key: its last operation, which nothing can have changed. */
 export interface Settled {
   readonly op: Op;
-  /** Ids of writes that were refused since; they must not have changed anything. */
-  readonly refusedSince: readonly number[];
+  /** What was refused since; it must not have changed anything. */
+  readonly refusedSince: readonly Op[];
 }
 
 /** So long after an answer of unknown outcome may its effect still come, or its hold still be there. */
@@ -42,7 +44,7 @@ export class KeyHistory {
     this.ops.push(op);
   }
 
-  /** How many operations were begun last is the highest id; -1: none. */
+  /** Id of the operation that was begun last; -1: none. */
   get lastId(): number {
     return this.ops.at(-1)?.id ?? -1;
   }
@@ -65,10 +67,24 @@ export class KeyHistory {
       (other) => other === op || !mayApply(other) || over(other) < op.start,
     );
     if (!sure) return null;
-    const refused = this.ops.filter(
+    const refusedSince = this.ops.filter(
       (other) => other.kind === 'put' && !mayApply(other) && other.end > op.start,
     );
-    return { op, refusedSince: refused.map(({ id }) => id) };
+    return { op, refusedSince };
+  }
+
+  /**
+   * An acknowledged value that only writes of unknown outcome came after: it or one of theirs should
+   * be there. Null where something may have removed it.
+   */
+  doubtful(): Op | null {
+    const op = this.ops.filter(isDefinite).at(-1);
+    if (op?.outcome !== 'stored' || op.ttlMs !== null) return null;
+    const others = this.ops.filter(
+      (other) => mayApply(other) && other !== op && over(other) >= op.start,
+    );
+    const writes = others.every(({ kind, ttlMs }) => kind === 'put' && ttlMs === null);
+    return writes && others.some(({ outcome }) => outcome === 'unknown') ? op : null;
   }
 
   /** Start of the last operation that is acknowledged and was over by then. */

@@ -25,6 +25,8 @@ export interface PhaseResult {
   readonly samples: number;
   readonly skippedSamples: number;
   readonly valuesRead: number;
+  /** Values that a write answered with 503 has taken without leaving its own; told, no violation. */
+  readonly goneBehind503: number;
   /** null: it never did. */
   readonly convergedMs: number | null;
 }
@@ -101,12 +103,13 @@ class Phase {
     for (const tenant of TENANTS) await this.setQuota(tenant);
     const convergedMs = await settle(this.stand.apps, TENANTS, this.auditor, this.findings);
     const valuesRead = await this.readAll();
+    const goneBehind503 = await this.countGone();
     audit.abort();
     await watching;
     this.stalls.stop();
     this.checkSlowest();
     return {
-      ...{ store, seconds, convergedMs, valuesRead },
+      ...{ store, seconds, convergedMs, valuesRead, goneBehind503 },
       ...{ requests: this.load.sent, statuses: this.load.statuses, faults: this.faults.counts() },
       ...{ findings: this.findings, latency: this.latencies.summary() },
       ...{ samples: this.auditor.samples, skippedSamples: this.auditor.skipped },
@@ -156,6 +159,17 @@ class Phase {
       }
     }
     return read;
+  }
+
+  private async countGone(): Promise<number> {
+    let gone = 0;
+    for (const tenant of TENANTS) {
+      for (const key of tenant.keys) {
+        const app = this.random.pick(this.stand.liveApps);
+        if (await this.load.isGone(tenant, key, app)) gone += 1;
+      }
+    }
+    return gone;
   }
 
   private checkSlowest(): void {

@@ -12,7 +12,7 @@ interface Report {
 async function chaos(env: Record<string, string>): Promise<{ code: number; report: Report }> {
   const dir = await mkdtemp(join(tmpdir(), 'quota-chaos-'));
   const json = join(dir, 'report.json');
-  const args = ['--seconds', '8', '--seed', '1', '--store', 'redis', '--faults', 'none'];
+  const args = ['--seconds', '5', '--seed', '1', '--store', 'redis', '--faults', 'none'];
   try {
     const code = await new Promise<number>((resolve) => {
       const child = execFile(

@@ -24,6 +24,7 @@ export function renderReport(options: Options, phases: readonly PhaseResult[]): 
     row('audits of live bytes', phases, ({ samples }) => samples),
     row('audits that no server answered', phases, ({ skippedSamples }) => skippedSamples),
     row('values read at the end', phases, ({ valuesRead }) => valuesRead),
+    row('values gone behind a 503', phases, ({ goneBehind503 }) => goneBehind503),
     row('over-admitted bytes', phases, ({ findings }) => findings.overAdmittedBytes),
     row('lost bytes', phases, ({ findings }) => findings.lostBytes),
     row('false refusals', phases, ({ findings }) => findings.falseRefusals),
