@@ -1,5 +1,6 @@
 import { clock, sleep } from './clock';
-import { FAULTS, type Fault } from './faults';
+import type { Fault } from './fault-kind';
+import { FAULTS } from './faults';
 import type { Stand } from './stand';
 
 export interface Force {

@@ -1,4 +1,5 @@
-import { FAULTS, type Fault } from './faults';
+import type { Fault } from './fault-kind';
+import { FAULTS } from './faults';
 import type { Store } from './options';
 import { Random } from './prng';
 
