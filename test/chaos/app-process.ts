@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { appendFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { join } from 'node:path';
-import { clock, within } from './clock';
+import { clock, sleep, within } from './clock';
 
 const CHILD = join(__dirname, 'child.cjs');
-const START_MS = 40_000;
+const START_MS = 60_000;
 /** The service lets requests end for 10 s, and its stores a little longer. */
 const DRAIN_MS = 20_000;
 
@@ -46,13 +46,32 @@ export class AppProcess {
     return this.absences.some((absence) => absence.from <= to && absence.to >= from);
   }
 
+  /** Again and again, as an orchestrator does: without its database the service ends at the start. */
   async start(): Promise<void> {
+    const deadline = clock() + START_MS;
+    this.ending = false;
+    for (;;) {
+      try {
+        await this.startOnce();
+        return;
+      } catch (error) {
+        if (this.isEnding()) return;
+        if (clock() > deadline) throw error;
+        await sleep(200);
+      }
+    }
+  }
+
+  private isEnding(): boolean {
+    return this.ending;
+  }
+
+  private async startOnce(): Promise<void> {
     const child = spawn(process.execPath, [CHILD], {
       env: { PATH: String(process.env['PATH']), ...this.settings },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.child = child;
-    this.ending = false;
     const listening = new Promise<number>((resolve, reject) => {
       const read = (line: string): void => {
         const port = /^listening http:\/\/[^:]+:(\d+)/.exec(line)?.[1];
@@ -63,12 +82,19 @@ export class AppProcess {
       eachLine(child.stderr, read);
       child.once('exit', (code, signal) => {
         reject(new Error(`${this.name} ended at start: ${code ?? signal}`));
-        if (!this.ending) this.report(`${this.name} ended by itself: ${code ?? signal}`);
       });
     });
     this.port = await within(START_MS, `the start of ${this.name}`, listening);
     this.agent = new Agent({ keepAlive: true, maxSockets: 128 });
+    child.once('exit', (code, signal) => this.ended(code, signal));
     this.comeBack();
+  }
+
+  private ended(code: number | null, signal: string | null): void {
+    if (this.ending) return;
+    this.report(`${this.name} ended by itself: ${code ?? signal}`);
+    this.leave();
+    this.start().catch((error: unknown) => this.report(String(error)));
   }
 
   async kill(): Promise<void> {

@@ -16,6 +16,8 @@ const FINE: Readonly<Record<string, readonly number[]>> = {
 
 /** Holds what clients were answered against what they know. */
 export class Judge {
+  /** Readings of which it was known what they had to be. */
+  readings = 0;
   private readonly histories = new Map<string, TenantHistory>();
 
   constructor(private readonly findings: Findings) {}
@@ -68,6 +70,8 @@ export class Judge {
       return false;
     if (status !== 200 && status !== 404) return false;
     const { op, refusedSince } = before.settled;
+    if (op.ttlMs !== null && clock() > op.start + op.ttlMs - EXPIRY_MARGIN_MS) return false;
+    this.readings += 1;
     const name = `${at.tenant.id}/${at.key}`;
     const answers = [...new Set(refusedSince.map(({ answer }) => answer ?? 'no answer'))];
     const since = answers.length > 0 ? `, after refused writes: ${answers.join(', ')}` : '';
@@ -75,7 +79,6 @@ export class Judge {
       if (status === 200) this.findings.add('deleted value is back', `${name} (${when}${since})`);
       return true;
     }
-    if (op.ttlMs !== null && clock() > op.start + op.ttlMs - EXPIRY_MARGIN_MS) return false;
     if (status === 404) {
       this.findings.loss(op.id, op.size, `${name}, ${op.size} bytes, is gone (${when}${since})`);
     } else if (!body.equals(bodyOf(op.id, op.size))) {

@@ -24,6 +24,8 @@ export interface PhaseResult {
   readonly latency: Readonly<Record<string, Slowness>>;
   readonly samples: number;
   readonly skippedSamples: number;
+  /** Readings that were held against what had to be there, and those of them after the end. */
+  readonly readings: number;
   readonly valuesRead: number;
   /** Values that a write answered with 503 has taken without leaving its own; told, no violation. */
   readonly goneBehind503: number;
@@ -110,6 +112,7 @@ class Phase {
     this.checkSlowest();
     return {
       ...{ store, seconds, convergedMs, valuesRead, goneBehind503 },
+      readings: this.judge.readings,
       ...{ requests: this.load.sent, statuses: this.load.statuses, faults: this.faults.counts() },
       ...{ findings: this.findings, latency: this.latencies.summary() },
       ...{ samples: this.auditor.samples, skippedSamples: this.auditor.skipped },
