@@ -21,16 +21,18 @@ export interface Options {
   readonly logs: string | null;
 }
 
+export const DEFAULTS = { seconds: 60, workers: 20, rate: 200 };
+
 export class UsageError extends Error {}
 
 export const USAGE = `npm run test:chaos -- [options]
 
-  --seconds N        seconds of load, over all stores together (60)
+  --seconds N        seconds of load, over all stores together (${DEFAULTS.seconds})
   --seed S           0 to 4294967295; the plan of faults depends on it alone (random)
   --store WHICH      redis, postgres or both (both)
   --faults LIST      kinds of faults separated by commas, all or none (all)
-  --workers N        clients (20)
-  --rate N           requests a second at most (200)
+  --workers N        clients (${DEFAULTS.workers})
+  --rate N           requests a second at most (${DEFAULTS.rate})
   --slowest-ms MS    a slower answer is a violation; 0: only report it (0)
   --json FILE        writes the report as JSON
   --logs DIR         keeps the logs of the application's processes there
@@ -60,12 +62,12 @@ function read(args: readonly string[]) {
     return parseArgs({
       args: [...args],
       options: {
-        seconds: { type: 'string', default: '60' },
+        seconds: { type: 'string', default: String(DEFAULTS.seconds) },
         seed: { type: 'string' },
         store: { type: 'string', default: 'both' },
         faults: { type: 'string', default: 'all' },
-        workers: { type: 'string', default: '20' },
-        rate: { type: 'string', default: '200' },
+        workers: { type: 'string', default: String(DEFAULTS.workers) },
+        rate: { type: 'string', default: String(DEFAULTS.rate) },
         'slowest-ms': { type: 'string', default: '0' },
         json: { type: 'string' },
         logs: { type: 'string' },

@@ -1,11 +1,16 @@
 import { writeFileSync } from 'node:fs';
-import type { Options } from './options';
+import { DEFAULTS, type Options } from './options';
 import type { PhaseResult } from './phase';
 
-export function repeatLine({ seed, seconds, stores, faults }: Options): string {
-  const [store = 'both'] = stores.length === 2 ? ['both'] : stores;
-  const kinds = faults === null ? '' : ` --faults ${faults.join(',') || 'none'}`;
-  return `npm run test:chaos -- --seed ${seed} --seconds ${seconds} --store ${store}${kinds}`;
+export function repeatLine({ seed, seconds, stores, faults, workers, rate }: Options): string {
+  const options = {
+    ...{ seed, seconds, store: stores.length === 2 ? 'both' : stores.join() },
+    ...(faults !== null && { faults: faults.join() || 'none' }),
+    ...(workers !== DEFAULTS.workers && { workers }),
+    ...(rate !== DEFAULTS.rate && { rate }),
+  };
+  const words = Object.entries(options).map(([name, value]) => `--${name} ${value}`);
+  return `npm run test:chaos -- ${words.join(' ')}`;
 }
 
 export function failed(phases: readonly PhaseResult[]): boolean {
