@@ -1,4 +1,4 @@
-import { setQuota, troubleTenants } from './admin';
+import { reconcileAll, setQuota, troubleTenants } from './admin';
 import { Auditor } from './auditor';
 import { clock, sleep } from './clock';
 import { FaultRunner } from './fault-runner';
@@ -31,6 +31,8 @@ export interface PhaseResult {
   readonly goneBehind503: number;
   /** null: it never did. */
   readonly convergedMs: number | null;
+  /** Whether it did after a reconciliation of all tenants; null: that was not needed. */
+  readonly mended: boolean | null;
 }
 
 export interface PhaseParts {
@@ -104,6 +106,7 @@ class Phase {
     say(`${store}: load and faults are over; waiting for usage to be right everywhere`);
     for (const tenant of TENANTS) await this.setQuota(tenant);
     const convergedMs = await settle(this.stand.apps, TENANTS, this.auditor, this.findings);
+    const mended = convergedMs === null ? await this.mend() : null;
     const valuesRead = await this.readAll();
     const goneBehind503 = await this.countGone();
     audit.abort();
@@ -111,7 +114,7 @@ class Phase {
     this.stalls.stop();
     this.checkSlowest();
     return {
-      ...{ store, seconds, convergedMs, valuesRead, goneBehind503 },
+      ...{ store, seconds, convergedMs, mended, valuesRead, goneBehind503 },
       readings: this.judge.readings,
       ...{ requests: this.load.sent, statuses: this.load.statuses, faults: this.faults.counts() },
       ...{ findings: this.findings, latency: this.latencies.summary() },
@@ -140,6 +143,12 @@ class Phase {
     ]);
     clearTimeout(timer);
     signal.removeEventListener('abort', stop);
+  }
+
+  /** Tells drift that only waits to be found from drift that nothing mends. */
+  private async mend(): Promise<boolean> {
+    await reconcileAll(this.stand.apps, TENANTS, this.stand.report);
+    return (await settle(this.stand.apps, TENANTS, this.auditor, new Findings())) !== null;
   }
 
   private setQuota(tenant: (typeof TENANTS)[number]): Promise<void> {

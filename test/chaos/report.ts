@@ -39,6 +39,9 @@ export function renderReport(options: Options, phases: readonly PhaseResult[]): 
     row('ms to converge', phases, ({ convergedMs }) =>
       convergedMs === null ? 'never' : Math.round(convergedMs),
     ),
+    row('  after a reconciliation', phases, ({ mended }) =>
+      mended === null ? '-' : mended ? 'yes' : 'no',
+    ),
     ...counted(phases, ({ findings }) => findings.counts, 'violations: '),
     row('answers of small bodies, p50 / p99 / max ms (our stall)', phases, (phase) =>
       slowness(phase, 'all'),
