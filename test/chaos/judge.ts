@@ -51,10 +51,11 @@ export class Judge {
     if (error === 'TIMEOUT') this.findings.add('hanging', `${method} of ${tenant.id} (${when})`);
     if (status === null || FINE[method]?.includes(status) === true) return;
     if (tenant.mortal && status === 409) return;
-    const text = body.toString().slice(0, 300);
+    const text = body.toString();
+    const code = /"error":"(\w+)"/.exec(text)?.[1] ?? text.slice(0, 200);
     this.findings.add(
       'unexpected status',
-      `${method} of ${tenant.id}: ${status} ${text} (${when})`,
+      `${method} of ${tenant.id}: ${status} ${code} (${when})`,
     );
   }
 

@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { FAULTS } from './faults';
 import { parseOptions, USAGE, UsageError, type Options } from './options';
-import { runPhase, type PhaseResult } from './phase';
+import { runPhase } from './phase';
+import type { PhaseResult } from './phase-result';
 import { failed, renderReport, writeJson } from './report';
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { DEFAULTS, type Options } from './options';
-import type { PhaseResult } from './phase';
+import type { PhaseResult } from './phase-result';
 
 export function repeatLine({ seed, seconds, stores, faults, workers, rate }: Options): string {
   const options = {
