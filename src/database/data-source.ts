@@ -44,6 +44,13 @@ const MIGRATION_POOL = {
 /** Options of pg that say which database. */
 type Target = { readonly connectionString: string } | (EmbeddedAddress & typeof EMBEDDED_POOL);
 
+interface ConnectionPool {
+  on(
+    event: 'connect',
+    listener: (client: { on(event: 'error', listener: () => void): unknown }) => void,
+  ): unknown;
+}
+
 /** The application's database: migrations one instance at a time, and the embedded server's end. */
 export class AppDataSource extends DataSource {
   constructor(
@@ -59,6 +66,18 @@ export class AppDataSource extends DataSource {
       // pg reads the URL itself: TypeORM's own reading of it drops parameters like sslmode.
       extra: { ...pool, ...database },
     });
+  }
+
+  /**
+   * Each connection has a listener from its birth: between the pool's giving a new one and its being
+   * taken nobody listens, and a server that says goodbye in the packet of its greeting, as one that
+   * shuts down does, would end the process.
+   */
+  override async initialize(): Promise<this> {
+    await super.initialize();
+    const { master } = this.driver as unknown as { readonly master: ConnectionPool };
+    master.on('connect', (client) => client.on('error', () => undefined));
+    return this;
   }
 
   /** Runs what is pending, all in one transaction, while other instances wait. */

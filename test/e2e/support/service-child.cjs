@@ -1,37 +1,10 @@
 // The service as a process of its own, from the sources, to be sent signals. Settings come from the
 // environment; prints its URL once it listens. It has one route more than `npm start`: PUT
 // /probe/:key?ms=N, which takes its time between its reservation and its end.
-const { readFileSync } = require('node:fs');
-const Module = require('node:module');
 const { join } = require('node:path');
-const { transformSync } = require('@swc/core');
+require('../../support/swc-hook.cjs');
 
 const ROOT = join(__dirname, '../../..');
-
-require.extensions['.ts'] = (module, file) => {
-  const { code } = transformSync(readFileSync(file, 'utf8'), {
-    filename: file,
-    sourceMaps: 'inline',
-    jsc: {
-      target: 'es2023',
-      keepClassNames: true,
-      parser: { syntax: 'typescript', decorators: true },
-      transform: {
-        legacyDecorator: true,
-        decoratorMetadata: true,
-        useDefineForClassFields: false,
-      },
-    },
-    module: { type: 'commonjs' },
-  });
-  module._compile(code, file);
-};
-
-const resolve = Module._resolveFilename;
-Module._resolveFilename = function (request, ...rest) {
-  const path = request === '@app/quota' ? join(ROOT, 'libs/quota/src/index.ts') : request;
-  return resolve.call(this, path, ...rest);
-};
 
 require('reflect-metadata');
 const { createApp } = require(join(ROOT, 'src/bootstrap.ts'));

@@ -95,11 +95,30 @@ async function rollBack(session: Session): Promise<void> {
   }
 }
 
+interface Pool {
+  on(event: 'connect', listener: (client: Client) => void): unknown;
+}
+
+const heard = new WeakSet<Pool>();
+
+/**
+ * Between the pool's giving a new connection and our taking it nobody listens to it, and a server that
+ * says goodbye in the packet of its greeting ends the process. So each has a listener from its birth.
+ */
+function hearNewConnections(pool: Pool): void {
+  if (heard.has(pool)) return;
+  heard.add(pool);
+  pool.on('connect', (client) => client.on('error', () => undefined));
+}
+
 async function borrow<T>(
   dataSource: DataSource,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const driver = dataSource.driver as unknown as Pick<PostgresDriver, 'obtainMasterConnection'>;
+  const driver = dataSource.driver as unknown as Pick<PostgresDriver, 'obtainMasterConnection'> & {
+    readonly master: Pool;
+  };
+  hearNewConnections(driver.master);
   const [client, release] = (await driver.obtainMasterConnection()) as [
     Client,
     (error?: Error) => void,

@@ -1,0 +1,18 @@
+// The service as a process of the chaos run. It ends when the run is gone. CHAOS_BREAK=limit breaks
+// the limit on purpose, to show that the run notices.
+require('../support/swc-hook.cjs');
+
+process.stdin.on('end', () => process.exit(1)).resume();
+
+if (process.env.CHAOS_BREAK === 'limit') {
+  const { QuotaChecker } = require('@app/quota');
+  const decide = QuotaChecker.prototype.decide;
+  QuotaChecker.prototype.decide = function (write, ask) {
+    return decide.call(this, write, (request) => {
+      const { quotaBytes, hardBytes } = request.limits;
+      return ask({ ...request, limits: { quotaBytes, hardBytes: hardBytes * 1.5 } });
+    });
+  };
+}
+
+require('../e2e/support/service-child.cjs');
