@@ -70,6 +70,11 @@ export class QuotaCacheService {
     this.pending = new PendingAnnouncements((quota) => this.tell(quota));
   }
 
+  /** Tenants whose quota is kept in memory now; at most `maxTenants`. */
+  get heldTenants(): number {
+    return this.memory.size;
+  }
+
   /** Begins to listen for changes on other instances. */
   async start(): Promise<void> {
     this.unsubscribe = await this.shared?.subscribe((tenant, stamp) => {
