@@ -1,5 +1,6 @@
 import { GrantShortError, type GrantedLedger, type QuotaBank } from './bank';
 import type { BankDesk } from './bank-desk';
+import { Budget } from './budget';
 import { Deferred } from './deferred';
 import { QuotaUnavailableError } from './errors';
 import type { GrantKeeper } from './grant-keeper';
@@ -38,6 +39,12 @@ export interface BankedTrackerParts {
 /** A write may need a larger grant, and lose it to others, so often. */
 const MOST_ROUNDS = 8;
 /**
+ * All that a write waits for the ledger, in however many steps, before the bank decides: a slot that is
+ * being moved takes longer, and of what a request may take in all (core/budget.ts) the bank needs some.
+ */
+const LEDGER_MS = 200;
+
+/**
  * Two ledgers under one limit. The first decides within what the bank has granted it; an instance that
  * cannot reach it decides in the bank's own, within what was not granted; and with both away a fixed
  * budget decides, or nobody. What is admitted anywhere comes together again in the first.
@@ -62,7 +69,8 @@ export class BankedTracker extends UsageTracker {
   async reserve(request: ReserveRequest): Promise<ReserveReply> {
     const { tenant, id } = request;
     try {
-      return await this.withinGrant(request);
+      const decided = this.withinGrant(request);
+      return await new Budget(LEDGER_MS).wait('reserve', decided, { applied: 'unknown' });
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
       // It may hold the bytes all the same; so they need not wait for the deadline.
