@@ -30,7 +30,8 @@ const ALLOWED = [
   'or the same with rediss for TLS',
 ].join(', ');
 
-const MANY = /^(rediss?)-(sentinel|cluster):\/\/(?:([^@/?#]*)@)?([^@/?#]*)(?:\/([^?#]*))?(?:\?(.*))?$/;
+const MANY =
+  /^(rediss?)-(sentinel|cluster):\/\/(?:([^@/?#]*)@)?([^@/?#]*)(?:\/([^?#]*))?(?:\?(.*))?$/;
 /** A name, an IPv4 address, or an IPv6 address in brackets; and a port. */
 const ADDRESS = /^(?:([A-Za-z0-9._-]{1,253})|\[([0-9A-Fa-f:.]{2,45})\]):([1-9]\d{0,4})$/;
 const MASTER_NAME = /^[\w.-]{1,128}$/;
@@ -58,7 +59,9 @@ export function parseRedisUrl(text: string): RedisTarget {
   if (/^rediss?:\/\//.test(text)) {
     if (!URL.canParse(text)) throw new WrongUrl('it is not a URL');
     if (new URL(text).hostname.includes(',')) {
-      throw new WrongUrl('redis:// takes one host; for several say redis-sentinel or redis-cluster');
+      throw new WrongUrl(
+        'redis:// takes one host; for several say redis-sentinel or redis-cluster',
+      );
     }
     return { kind: 'single', url: text };
   }
@@ -69,15 +72,18 @@ export function parseRedisUrl(text: string): RedisTarget {
   const addresses = addressesOf(hosts);
   if (kind === 'cluster') {
     if (path !== '') throw new WrongUrl('a Cluster has no master name or database');
-    if (query !== undefined) throw new WrongUrl('a Cluster takes no "?" options, it has one database');
+    if (query !== undefined)
+      throw new WrongUrl('a Cluster takes no "?" options, it has one database');
     return { kind: 'cluster', nodes: addresses, ...access };
   }
-  if (!MASTER_NAME.test(path)) throw new WrongUrl('the name of the master is missing or not usable');
+  if (!MASTER_NAME.test(path))
+    throw new WrongUrl('the name of the master is missing or not usable');
   return { kind: 'sentinel', sentinels: addresses, name: path, db: dbOf(query), ...access };
 }
 
 function wrongForm(text: string): string {
-  if (!/^rediss?-(sentinel|cluster):\/\//.test(text)) return 'it does not begin with a known scheme';
+  if (!/^rediss?-(sentinel|cluster):\/\//.test(text))
+    return 'it does not begin with a known scheme';
   return 'the part after "://" has not the form below; escape @ / ? # in a password (%40 %2F %3F %23)';
 }
 

@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import { startPostgres, startRedis, waitUntil, type RedisServer } from '../support';
 import { startCluster } from '../integration/redis/cluster-servers';
 import { MASTER_NAME, startSentinels } from '../integration/redis/sentinel-servers';
@@ -38,21 +39,6 @@ async function stores(service: Service): Promise<void> {
   expect((await tenant.put('k', 1_000)).status).toBe(201);
 }
 
-/** What the service writes to its log, one JSON line each. */
-function listen(): string[] {
-  const lines: string[] = [];
-  const write = process.stdout.write.bind(process.stdout);
-  const spy = jest.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
-    lines.push(String(chunk));
-    return true;
-  });
-  ends.push(async () => {
-    spy.mockRestore();
-    process.stdout.write = write;
-  });
-  return lines;
-}
-
 it('values in PostgreSQL: Redis away is degraded and ready, and writes go on', async () => {
   const redis: RedisServer = await own(startRedis());
   const service = await withPostgres('postgres', redis.url);
@@ -81,7 +67,7 @@ it('values in Redis: Redis away is down', async () => {
 
 it('a policy that evicts ledgers is degraded', async () => {
   const redis = await own(startRedis({ args: ['--maxmemory-policy', 'allkeys-lru'] }));
-  const service = await own(Service.start({ REDIS_URL: redis.url }));
+  const service = await withPostgres('redis', redis.url);
   const health = await ready(service);
   expect(health).toMatchObject({ http: 200, status: 'degraded' });
   expect(health.details['redis']?.message).toContain('allkeys-lru');
@@ -92,8 +78,7 @@ it('a policy that evicts ledgers is degraded', async () => {
 it('Sentinel: the service stores, and the policy of the master counts', async () => {
   const redis = await own(startSentinels());
   const hosts = redis.sentinels.map(({ host, port }) => `${host}:${port}`).join(',');
-  const REDIS_URL = `redis-sentinel://${hosts}/${MASTER_NAME}`;
-  const service = await own(Service.start({ REDIS_URL }));
+  const service = await withPostgres('redis', `redis-sentinel://${hosts}/${MASTER_NAME}`);
   expect(await ready(service)).toMatchObject({ http: 200, status: 'ok' });
   await stores(service);
   await redis.master.client().config('SET', 'maxmemory-policy', 'allkeys-random');
@@ -106,11 +91,10 @@ it('Cluster: the service stores, one master with a bad policy or away is degrade
   const [first, second, third] = nodes.servers as [RedisServer, RedisServer, RedisServer];
   const hosts = nodes.servers.map(({ host, port }) => `${host}:${port}`).join(',');
   await third.client().config('SET', 'maxmemory-policy', 'allkeys-lfu');
-  const lines = listen();
-  const service = await own(
-    Service.start({ REDIS_URL: `redis-cluster://${hosts}`, LOG_LEVEL: 'error' }),
-  );
-  await waitUntil(() => lines.some((line) => /maxmemory-policy allkeys-lfu/.test(line)));
+  const log = jest.spyOn(Logger.prototype, 'error').mockReturnValue();
+  ends.push(async () => log.mockRestore());
+  const service = await withPostgres('redis', `redis-cluster://${hosts}`);
+  await waitUntil(() => log.mock.calls.some(([line]) => /policy allkeys-lfu/.test(String(line))));
   const health = await ready(service);
   expect(health).toMatchObject({ http: 200, status: 'degraded' });
   expect(health.details['redis']?.message).toContain('allkeys-lfu');
@@ -118,7 +102,9 @@ it('Cluster: the service stores, one master with a bad policy or away is degrade
   await waitUntil(async () => (await ready(service)).status === 'ok');
   for (let n = 0; n < 6; n += 1) await stores(service);
   await first.kill();
-  await waitUntil(async () => /2 of 3/.test((await ready(service)).details['redis']?.message ?? ''));
+  await waitUntil(async () =>
+    /2 of 3/.test((await ready(service)).details['redis']?.message ?? ''),
+  );
   expect((await ready(service)).http).toBe(200);
   await Promise.all([second.kill(), third.kill()]);
   await waitUntil(async () => (await ready(service)).http === 503);

@@ -41,7 +41,10 @@ export async function startCluster(args: readonly string[] = []): Promise<Cluste
 }
 
 /** A replica of one of the masters, in step with it and known to the others. */
-export async function addReplica({ servers, admins }: ClusterServers, of: number): Promise<RedisServer> {
+export async function addReplica(
+  { servers, admins }: ClusterServers,
+  of: number,
+): Promise<RedisServer> {
   const bus = String(await freePort());
   const args = ['--cluster-enabled', 'yes', '--cluster-port', bus];
   const replica = await startRedis({ args });
