@@ -70,8 +70,13 @@ export class ServerWatch {
     for (const identity of found) {
       if (identity === undefined || this.known.has(identity)) continue;
       this.known.add(identity);
-      if (before > 0) this.signs?.changed(identity);
+      if (before > 0) this.tell(identity);
     }
+  }
+
+  /** Not when it was stopped meanwhile. */
+  private tell(identity: string): void {
+    this.signs?.changed(identity);
   }
 
   /**
