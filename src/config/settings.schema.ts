@@ -1,5 +1,6 @@
 import { MAX_QUOTA_MB, TENANT_ID_PATTERN } from '@app/quota';
 import type { z } from 'zod';
+import { redisUrl } from './redis-url';
 import {
   choice,
   list,
@@ -39,7 +40,7 @@ export const SETTINGS = {
     default: 'express',
   }),
   REDIS_URL: optional(
-    url(['redis', 'rediss'], {
+    redisUrl({
       about: 'Redis for usage and values, shared by all instances; unset: in this process.',
     }),
   ),

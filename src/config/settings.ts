@@ -1,4 +1,5 @@
 import { ConfigModule } from '@nestjs/config';
+import type { ZodError } from 'zod';
 import type { Environment, Setting } from './setting';
 import { RULES, SETTINGS, type SettingName, type Settings } from './settings.schema';
 
@@ -30,7 +31,7 @@ export function parseSettings(env: Environment): Settings {
     const setting: Setting<unknown> = SETTINGS[name];
     const given = textOf(setting, env[name], env);
     const parsed = setting.schema.safeParse(given);
-    if (!parsed.success) problems.push(problemOf(name, setting, given));
+    if (!parsed.success) problems.push(problemOf(name, setting, given, parsed.error));
     return [name, parsed.data];
   });
   if (problems.length > 0) throw new InvalidSettingsError(problems);
@@ -51,7 +52,15 @@ function textOf(
   return typeof setting.default === 'object' ? setting.default.of(env) : setting.default;
 }
 
-function problemOf(name: string, setting: Setting<unknown>, given: string | undefined): string {
+function problemOf(
+  name: string,
+  setting: Setting<unknown>,
+  given: string | undefined,
+  error: ZodError,
+): string {
   const value = setting.secret === true ? '(not shown)' : JSON.stringify(given?.slice(0, 200));
-  return `${name}=${value} is not usable. Allowed: ${setting.allowed}.`;
+  const [issue] = error.issues;
+  const why: unknown = issue?.code === 'custom' ? issue.params?.['why'] : undefined;
+  const reason = typeof why === 'string' ? `: ${why}` : '';
+  return `${name}=${value} is not usable${reason}. Allowed: ${setting.allowed}.`;
 }

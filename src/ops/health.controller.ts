@@ -7,9 +7,12 @@ import {
   type HealthIndicatorResult,
 } from '@nestjs/terminus';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import type { Redis } from 'ioredis';
 import { DataSource } from 'typeorm';
-import { evictionPolicy, evictsLedgers, RedisModule } from '../redis/redis.module';
+import { InjectSettings } from '../config/settings.module';
+import type { Settings } from '../config/settings.schema';
+import type { RedisClient } from '../redis/redis-client';
+import { evictsLedgers, surveyRedis } from '../redis/redis-survey';
+import { RedisModule } from '../redis/redis.module';
 
 const DEADLINE_MS = 2_000;
 
@@ -21,7 +24,8 @@ export class HealthController {
     private readonly health: HealthCheckService,
     private readonly indicator: HealthIndicatorService,
     private readonly dataSource: DataSource,
-    @Inject(RedisModule.TOKEN) private readonly redis: Redis | null,
+    @Inject(RedisModule.TOKEN) private readonly redis: RedisClient | null,
+    @InjectSettings() private readonly settings: Settings,
   ) {}
 
   /** Says only that the process answers: a store that is away is no reason to restart it. */
@@ -52,15 +56,18 @@ export class HealthController {
       .withTimeout(DEADLINE_MS);
   }
 
-  private async redisIndicator(redis: Redis): Promise<HealthIndicatorResult> {
+  /** Away, it is a reason to send no requests only where nothing could be stored without it. */
+  private async redisIndicator(redis: RedisClient): Promise<HealthIndicatorResult> {
     const session = this.indicator.check('redis');
-    let policy: string | undefined;
-    const result = await session
-      .attempt(async () => {
-        policy = await evictionPolicy(redis);
-      })
-      .withTimeout(DEADLINE_MS);
-    if (result.redis.status !== 'up' || !evictsLedgers(policy)) return result;
+    const { masters, serving, policy } = await surveyRedis(redis);
+    if (serving === 0 && this.settings.CACHE_STORE !== 'postgres') {
+      return session.down('does not answer');
+    }
+    if (serving === 0) return session.degraded('does not answer; PostgreSQL decides meanwhile');
+    if (serving < masters) {
+      return session.degraded(`only ${String(serving)} of ${String(masters)} masters serve`);
+    }
+    if (!evictsLedgers(policy)) return session.up();
     return session.degraded(`maxmemory-policy ${String(policy)} loses usage; set noeviction`);
   }
 }

@@ -12,9 +12,9 @@ import { HttpAdapterHost } from '@nestjs/core';
 import { ApiOkResponse, ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
 import { QuotaChecker, QuotaObserver, QuotaRollout, StoreBreakers } from '@app/quota';
 import { getToken, PrometheusModule } from '@willsoto/nestjs-prometheus';
-import type { Redis } from 'ioredis';
 import { collectDefaultMetrics, Registry, type Histogram, type Metric } from 'prom-client';
 import { DataSource } from 'typeorm';
+import type { RedisClient } from '../redis/redis-client';
 import { RedisModule } from '../redis/redis.module';
 import { CHECK_DURATION, counterNames, gaugeNames, metricProviders } from './metrics';
 import { countEvents, readGauges, type Counters, type Gauges } from './quota-metrics';
@@ -35,7 +35,7 @@ class MetricsService implements OnModuleInit {
     private readonly rollout: QuotaRollout,
     private readonly breakers: StoreBreakers,
     private readonly dataSource: DataSource,
-    @Inject(RedisModule.TOKEN) private readonly redis: Redis | null,
+    @Inject(RedisModule.TOKEN) private readonly redis: RedisClient | null,
   ) {}
 
   onModuleInit(): void {

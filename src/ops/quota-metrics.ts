@@ -7,7 +7,7 @@ import {
   type StoreBreakers,
   type StoreName,
 } from '@app/quota';
-import type { Redis } from 'ioredis';
+import type { RedisClient } from '../redis/redis-client';
 import type { Counter, Gauge, Histogram } from 'prom-client';
 import type { DataSource } from 'typeorm';
 import type { CounterName, GaugeName } from './metrics';
@@ -21,7 +21,7 @@ export interface GaugeSources {
   readonly rollout: QuotaRollout;
   readonly breakers: StoreBreakers;
   readonly dataSource: DataSource;
-  readonly redis: Redis | null;
+  readonly redis: RedisClient | null;
 }
 
 const CAUSES: Readonly<Record<keyof DriftCauses, string>> = {

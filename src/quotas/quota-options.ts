@@ -1,15 +1,15 @@
 import { tenantFromUser, type QuotaModuleOptions } from '@app/quota';
-import type { Redis } from 'ioredis';
 import type { DataSource } from 'typeorm';
 import { PostgresEntryRepository } from '../cache/postgres-entry-repository';
 import type { Settings } from '../config/settings.schema';
+import type { RedisClient } from '../redis/redis-client';
 import { TENANT_PATH } from '../tenancy/identity';
 
 /** The library's options as the settings have them. */
 export function quotaOptions(
   settings: Settings,
   dataSource: DataSource,
-  redis: Redis | null,
+  redis: RedisClient | null,
 ): QuotaModuleOptions {
   return {
     enabled: settings.QUOTA_ENFORCEMENT_ENABLED,

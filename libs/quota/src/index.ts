@@ -116,7 +116,7 @@ export { quotaPostgresOptions } from './adapters/postgres/postgres-options';
 export { TenantCacheMetric } from './adapters/postgres/tenant-cache-metric.entity';
 export { TenantCacheQuota } from './adapters/postgres/tenant-cache-quota.entity';
 export { RedisQuotaCache } from './adapters/redis/redis-quota-cache';
-export { quotaRedisOptions } from './adapters/redis/redis-options';
+export { quotaClusterOptions, quotaRedisOptions } from './adapters/redis/redis-options';
 export { RedisUsageTracker } from './adapters/redis/redis-usage-tracker';
 
 export { BodyAbortedError, BodyTooLargeError, readBody } from './nest/body-reader';

@@ -14,7 +14,7 @@ import {
   type QuotaModuleOptions,
   type Reservation,
 } from '@app/quota';
-import { Redis } from 'ioredis';
+import { Redis, type Cluster } from 'ioredis';
 import { DataSource } from 'typeorm';
 import { waitUntil } from '../../support';
 import { startProxy, type Proxy } from '../redis/proxy';
@@ -44,17 +44,19 @@ export interface Stores {
   readonly redisPort: number;
   readonly databaseUrl: string;
   readonly storage: Storage;
+  /** A client of another kind, past the instance's own link; absent: one through it. */
+  readonly connect?: () => Redis | Cluster;
 }
 
 export async function startInstance(
-  { redisPort, databaseUrl, storage }: Stores,
+  { redisPort, databaseUrl, storage, connect }: Stores,
   options: Partial<QuotaModuleOptions> = {},
 ): Promise<Instance> {
   const redisLink = await startProxy(redisPort);
   const url = new URL(databaseUrl);
   const databaseLink = await startProxy(Number(url.port));
   url.port = String(databaseLink.port);
-  const redis = new Redis({ port: redisLink.port, ...quotaRedisOptions });
+  const redis = connect?.() ?? new Redis({ port: redisLink.port, ...quotaRedisOptions });
   redis.on('error', () => undefined);
   await waitUntil(() => redis.status === 'ready');
   const dataSource = await new DataSource({

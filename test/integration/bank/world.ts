@@ -9,12 +9,18 @@ import {
   type PostgresServer,
   type RedisServer,
 } from '../../support';
-import { startInstance, type Instance } from './instance';
+import { startInstance, type Instance, type Stores } from './instance';
 import { Storage } from './storage';
 
 export const KB = 1_024;
 /** Of every tenant of a world: 1 MB without overage. */
 export const HARD = KB * KB;
+
+/** Another Redis than a single one of its own. */
+export interface GivenRedis {
+  readonly redis: RedisServer;
+  readonly connect?: Stores['connect'];
+}
 
 /** Redis, PostgreSQL, an application's storage, and the instances of the application. */
 export class World {
@@ -26,14 +32,15 @@ export class World {
     private readonly url: string,
     /** Looks into PostgreSQL past every link. */
     readonly probe: DataSource,
+    private readonly connect: Stores['connect'],
     readonly storage = new Storage(),
   ) {}
 
-  static async start(): Promise<World> {
-    const [redis, postgres] = await Promise.all([startRedis(), startPostgres()]);
+  static async start(given?: GivenRedis): Promise<World> {
+    const [redis, postgres] = await Promise.all([given?.redis ?? startRedis(), startPostgres()]);
     const url = await postgres.createDatabase();
     const probe = await createDataSource({ databaseUrl: url, dataDir: 'unused' });
-    return new World(redis, postgres, url, probe);
+    return new World(redis, postgres, url, probe, given?.connect);
   }
 
   async stop(): Promise<void> {
@@ -43,8 +50,11 @@ export class World {
   }
 
   async newInstance(options: Partial<QuotaModuleOptions> = {}): Promise<Instance> {
-    const { redis, url, storage } = this;
-    const stores = { redisPort: redis.port, databaseUrl: url, storage };
+    const { redis, url, storage, connect } = this;
+    const stores = {
+      ...{ redisPort: redis.port, databaseUrl: url, storage },
+      ...(connect !== undefined && { connect }),
+    };
     const instance = await startInstance(stores, options);
     this.instances.push(instance);
     return instance;

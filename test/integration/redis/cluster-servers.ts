@@ -40,6 +40,31 @@ export async function startCluster(args: readonly string[] = []): Promise<Cluste
   return { servers, admins };
 }
 
+/** A replica of one of the masters, in step with it and known to the others. */
+export async function addReplica(
+  { servers, admins }: ClusterServers,
+  of: number,
+): Promise<RedisServer> {
+  const bus = String(await freePort());
+  const args = ['--cluster-enabled', 'yes', '--cluster-port', bus];
+  const replica = await startRedis({ args });
+  const client = replica.client();
+  const id = (await admins[of]?.cluster('MYID')) ?? '';
+  const [, seedBus = ''] = /@(\d+) myself/.exec(String(await admins[of]?.cluster('NODES'))) ?? [];
+  await client.call('CLUSTER', 'MEET', '127.0.0.1', servers[of]?.port ?? 0, seedBus);
+  // Refused until the master is known.
+  await waitUntil(async () => (await client.call('CLUSTER', 'REPLICATE', id)) === 'OK');
+  await waitUntil(
+    async () => {
+      const lists = (await Promise.all(admins.map((admin) => admin.cluster('NODES')))) as string[];
+      const known = lists.every((list) => new RegExp(`:${replica.port}@\\d+ slave `).test(list));
+      return known && (await client.info()).includes('master_link_status:up');
+    },
+    { timeoutMs: 20_000, what: () => 'the replica to be one' },
+  );
+  return replica;
+}
+
 function freePort(): Promise<number> {
   return new Promise((resolve) => {
     const probe = createServer();

@@ -11,15 +11,19 @@ import { Scene, untilDue } from '../../contract/usage-tracker/scene';
 import { waitUntil, type RedisServer } from '../../support';
 import { expectExact } from './auditor';
 import { startCluster } from './cluster-servers';
+import { SlotMoves } from './slot-moves';
 
 describe('a Redis Cluster of three nodes', () => {
   let servers: RedisServer[] = [];
   let admins: Redis[] = [];
   let cluster: Cluster;
+  let moves: SlotMoves;
   const keys = new RedisKeys();
 
   beforeAll(async () => {
-    ({ servers, admins } = await startCluster());
+    const nodes = await startCluster();
+    ({ servers, admins } = nodes);
+    moves = new SlotMoves(nodes);
     cluster = new Cluster(
       servers.map(({ host, port }) => ({ host, port })),
       { redisOptions: quotaRedisOptions, enableOfflineQueue: false, retryDelayOnTryAgain: 10 },
@@ -105,7 +109,7 @@ describe('a Redis Cluster of three nodes', () => {
     const workers = [0, 1, 2, 3].map(load);
     for (let round = 0; round < 6; round++) {
       const from = await ownerOf(s.tenant);
-      await move(s.tenant, from, (from + 1) % 3);
+      await moves.move(keys.state(s.tenant), from, (from + 1) % 3);
       const before = writes;
       await waitUntil(() => writes > before + 20);
     }
@@ -120,11 +124,11 @@ describe('a Redis Cluster of three nodes', () => {
     await s.put('k', 10);
     const from = await ownerOf(s.tenant);
     const to = (from + 1) % 3;
-    await beginMove(s.tenant, from, to);
+    await moves.begin(keys.state(s.tenant), from, to);
     const started = performance.now();
     await expect(s.reserve('k', 20)).rejects.toMatchObject({ code: 'quota_unavailable' });
     expect(performance.now() - started).toBeLessThan(1_000);
-    await finishMove(s.tenant, from, to);
+    await moves.finish(keys.state(s.tenant), from, to);
     await waitUntil(async () => (await s.used())[0] === 10);
   });
 
@@ -144,43 +148,7 @@ describe('a Redis Cluster of three nodes', () => {
     await end();
   });
 
-  async function slotOf(tenant: string): Promise<number> {
-    return admins[0]!.cluster('KEYSLOT', keys.state(tenant));
-  }
-
-  async function ownerOf(tenant: string): Promise<number> {
-    const slot = await slotOf(tenant);
-    const ranges = await admins[0]!.cluster('SLOTS');
-    const port = ranges.find(([from, to]) => from <= slot && slot <= to)?.[2]?.[1];
-    return servers.findIndex((server) => server.port === port);
-  }
-
-  async function idOf(node: number): Promise<string> {
-    return admins[node]!.cluster('MYID');
-  }
-
-  async function beginMove(tenant: string, from: number, to: number): Promise<void> {
-    const slot = await slotOf(tenant);
-    await admins[to]?.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', await idOf(from));
-    await admins[from]?.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', await idOf(to));
-  }
-
-  async function finishMove(tenant: string, from: number, to: number): Promise<void> {
-    const slot = await slotOf(tenant);
-    for (;;) {
-      const found = (await admins[from]?.call('CLUSTER', 'GETKEYSINSLOT', slot, 2)) as string[];
-      if (found.length === 0) break;
-      const target = servers[to]!;
-      const rest = ['', 0, 5_000, 'KEYS', ...found] as const;
-      await admins[from]?.call('MIGRATE', target.host, target.port, ...rest);
-    }
-    for (const node of [to, from, 3 - from - to]) {
-      await admins[node]?.call('CLUSTER', 'SETSLOT', slot, 'NODE', await idOf(to));
-    }
-  }
-
-  async function move(tenant: string, from: number, to: number): Promise<void> {
-    await beginMove(tenant, from, to);
-    await finishMove(tenant, from, to);
+  function ownerOf(tenant: string): Promise<number> {
+    return moves.ownerOf(keys.state(tenant));
   }
 });

@@ -9,17 +9,20 @@ export interface Proxy {
   /** Cuts every connection, and each new one at once, until `up()`: the server is away for this side. */
   down(): void;
   up(): void;
+  /** New connections lead to another server, as a name does that was given to it. */
+  retarget(port: number): void;
   /** Replies come so many ms late from here on; with Infinity, when it is called again. */
   delay(ms: number): void;
   close(): Promise<void>;
 }
 
 /** A TCP proxy on loopback that can lose a request or a reply. */
-export async function startProxy(target: number): Promise<Proxy> {
+export async function startProxy(first: number): Promise<Proxy> {
   const sockets = new Set<Socket>();
   let cut: 'before' | 'after' | undefined;
   let cuts = 0;
   let away = false;
+  let target = first;
   let late = 0;
   const held: (() => void)[] = [];
   const due = (): Promise<void> =>
@@ -89,6 +92,10 @@ export async function startProxy(target: number): Promise<Proxy> {
     },
     up: () => {
       away = false;
+    },
+    retarget: (to) => {
+      target = to;
+      for (const socket of sockets) socket.destroy();
     },
     delay: (ms) => {
       late = ms;

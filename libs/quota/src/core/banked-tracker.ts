@@ -1,6 +1,7 @@
 import { GrantShortError, type GrantedLedger, type QuotaBank } from './bank';
 import type { BankDesk } from './bank-desk';
 import { charge } from './charge';
+import { Budget } from './budget';
 import { Deferred } from './deferred';
 import { QuotaUnavailableError } from './errors';
 import type { GrantKeeper } from './grant-keeper';
@@ -39,6 +40,12 @@ export interface BankedTrackerParts {
 /** A write may need a larger grant, and lose it to others, so often. */
 const MOST_ROUNDS = 8;
 /**
+ * All that a request waits for one store, in however many steps, before the other one takes over: a slot
+ * that is being moved takes longer, and what a request may take in all (core/budget.ts) is for both.
+ */
+const STORE_MS = 200;
+
+/**
  * Two ledgers under one limit. The first decides within what the bank has granted it; an instance that
  * cannot reach it decides in the bank's own, within what was not granted; and with both away a fixed
  * budget decides, or nobody. What is admitted anywhere comes together again in the first.
@@ -63,7 +70,7 @@ export class BankedTracker extends UsageTracker {
   async reserve(request: ReserveRequest): Promise<ReserveReply> {
     const { tenant, id } = request;
     try {
-      return await this.withinGrant(request);
+      return await soon('reserve', this.withinGrant(request));
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
       // It may hold the bytes all the same; so they need not wait for the deadline.
@@ -108,13 +115,13 @@ export class BankedTracker extends UsageTracker {
     const released = (): ReleaseReply => ({ outcome: 'released', usage: desk.guess(tenant) });
     if (budget.release(id)) return released();
     const holder = desk.holds(id) ? bankLedger : ledger;
-    return this.giveBack(id, () => holder.release(tenant, id), released);
+    return this.giveBack(id, () => soon('release', holder.release(tenant, id)), released);
   }
 
   async remove(request: RemoveRequest): Promise<RemoveReply> {
     return this.giveBack(
       request.id,
-      () => this.ledgerOrBank((tracker) => tracker.remove(request)),
+      () => this.ledgerOrBank('remove', (tracker) => tracker.remove(request)),
       () => ({ removed: false, freedBytes: 0, usage: this.parts.desk.guess(request.tenant) }),
     );
   }
@@ -122,7 +129,7 @@ export class BankedTracker extends UsageTracker {
   async refund(request: RefundRequest): Promise<RefundReply> {
     return this.giveBack(
       request.id,
-      () => this.ledgerOrBank((tracker) => tracker.refund(request)),
+      () => this.ledgerOrBank('refund', (tracker) => tracker.refund(request)),
       () => ({ freedBytes: 0, underflowBytes: 0, usage: this.parts.desk.guess(request.tenant) }),
     );
   }
@@ -274,12 +281,16 @@ export class BankedTracker extends UsageTracker {
     await charge(account, { ...request, enforce: false });
   }
 
-  private async ledgerOrBank<T>(work: (tracker: UsageTracker) => Promise<T>): Promise<T> {
+  private async ledgerOrBank<T>(
+    operation: string,
+    work: (tracker: UsageTracker) => Promise<T>,
+  ): Promise<T> {
+    const { ledger, bankLedger } = this.parts;
     try {
-      return await work(this.parts.ledger);
+      return await soon(operation, work(ledger));
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
-      return work(this.parts.bankLedger);
+      return soon(operation, work(bankLedger));
     }
   }
 
@@ -306,6 +317,11 @@ export class BankedTracker extends UsageTracker {
 
 function stillAway(): QuotaUnavailableError {
   return new QuotaUnavailableError('charge', { applied: 'no', contact: 'answered' });
+}
+
+/** What is late goes on by itself, and may take effect. @throws QuotaUnavailableError */
+function soon<T>(operation: string, work: Promise<T>): Promise<T> {
+  return new Budget(STORE_MS).wait(operation, work);
 }
 
 /** What the cursors of the bank's own pages begin with. */

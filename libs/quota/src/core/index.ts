@@ -28,6 +28,7 @@ export * from './quota-checker';
 export * from './quota-source';
 export * from './quota-store';
 export * from './reconciler';
+export * from './recovery';
 export * from './reservation';
 export * from './rollout';
 export * from './store-breakers';

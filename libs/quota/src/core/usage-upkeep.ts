@@ -2,6 +2,7 @@ import type { HeldLease, UpkeepLease } from './lease';
 import type { QuotaObserver } from './observer';
 import type { QuotaPage, QuotaStore } from './quota-store';
 import type { Reconciler } from './reconciler';
+import { Recovery } from './recovery';
 import { Rounds, type RoundResult } from './rounds';
 import { usedBytes, type TenantPage, type UsageTracker } from './usage-tracker';
 
@@ -40,6 +41,7 @@ interface Swept {
  */
 export class UsageUpkeep {
   private readonly rounds: Rounds[] = [];
+  private readonly recovery: Recovery;
   private stopped = false;
 
   constructor(
@@ -51,7 +53,9 @@ export class UsageUpkeep {
       readonly observer: QuotaObserver;
     },
     private readonly options: UsageUpkeepOptions,
-  ) {}
+  ) {
+    this.recovery = new Recovery(parts);
+  }
 
   start(): void {
     const { sweepMs, usageSyncMs, reconcileMs } = this.options;
@@ -63,7 +67,7 @@ export class UsageUpkeep {
   /** Ends the rounds; resolves when those under way are over, which is soon. */
   async stop(): Promise<void> {
     this.stopped = true;
-    await Promise.all(this.rounds.map((rounds) => rounds.stop()));
+    await Promise.all([this.recovery.stop(), ...this.rounds.map((rounds) => rounds.stop())]);
   }
 
   /** Reaps what is due of every tenant. `more`: there is still something due. */
@@ -130,6 +134,17 @@ export class UsageUpkeep {
         }
       },
     );
+  }
+
+  /**
+   * Reconciles all tenants, once over all instances: the ledger's server is another one now, and may
+   * lack the latest writes.
+   *
+   * @param server names this term of the server
+   * @returns true: done by this instance; false: by another, or stopped
+   */
+  recover(server: string): Promise<boolean> {
+    return this.recovery.recover(server);
   }
 
   private begin(operation: string, ms: number, work: () => Promise<RoundResult>): void {

@@ -12,7 +12,7 @@ import { UsageUpkeep } from '../core/usage-upkeep';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
 import { QuotaExceptionFilter } from './quota-exception.filter';
 import { QuotaHealthIndicator } from './quota.health';
-import { BANK_UPKEEP, QuotaLifecycle } from './quota.lifecycle';
+import { BANK_UPKEEP, QuotaLifecycle, SERVER_WATCH } from './quota.lifecycle';
 import { QuotaGuard } from './quota.guard';
 import { QuotaInterceptor } from './quota.interceptor';
 import { QuotaRollout } from './quota-rollout';
@@ -99,6 +99,11 @@ export const quotaProviders: Provider[] = [
     provide: BANK_UPKEEP,
     inject: [STORES],
     useFactory: ({ bankUpkeep }: QuotaStores) => bankUpkeep,
+  },
+  {
+    provide: SERVER_WATCH,
+    inject: [STORES],
+    useFactory: ({ serverWatch }: QuotaStores) => serverWatch,
   },
   {
     provide: UsageUpkeep,

@@ -7,8 +7,10 @@ import {
   type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
+import type { ServerWatch } from '../adapters/redis/server-watch';
 import type { BankUpkeep } from '../core/bank-upkeep';
 import { inTime } from '../core/budget';
+import { QuotaObserver } from '../core/observer';
 import { QuotaCacheService } from '../core/quota-cache.service';
 import { QuotaChecker } from '../core/quota-checker';
 import { StoreBreakers } from '../core/store-breakers';
@@ -16,6 +18,7 @@ import { UsageUpkeep } from '../core/usage-upkeep';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
 
 export const BANK_UPKEEP = Symbol('BankUpkeep');
+export const SERVER_WATCH = Symbol('ServerWatch');
 
 /** So long a shutdown goes on reading usage; orchestrators kill after 30 s. */
 const SYNC_MS = 5_000;
@@ -38,6 +41,8 @@ export class QuotaLifecycle
     private readonly upkeep: UsageUpkeep,
     private readonly breakers: StoreBreakers,
     @Inject(BANK_UPKEEP) private readonly bankUpkeep: BankUpkeep | null,
+    @Inject(SERVER_WATCH) private readonly serverWatch: ServerWatch | null,
+    private readonly observer: QuotaObserver,
     @Inject(QUOTA_OPTIONS) private readonly options: ResolvedQuotaOptions,
   ) {}
 
@@ -48,11 +53,13 @@ export class QuotaLifecycle
   onApplicationBootstrap(): void {
     this.upkeep.start();
     this.bankUpkeep?.start();
+    this.serverWatch?.start({ changed: (server) => this.serverChanged(server) });
   }
 
   /** Before the server closes, so that who comes now gets an answer; the stores are still there. */
   async beforeApplicationShutdown(): Promise<void> {
     const { drainSeconds, usageSyncSeconds } = this.options;
+    this.serverWatch?.stop();
     const stopped = this.upkeep.stop();
     if (!(await this.checker.drain(drainSeconds * 1_000))) {
       this.logger.warn(
@@ -68,6 +75,15 @@ export class QuotaLifecycle
   async onApplicationShutdown(): Promise<void> {
     this.breakers.stop();
     await this.quotas.stop();
+  }
+
+  /** What the new one lacks can only be found where the values are. */
+  private serverChanged(server: string): void {
+    this.observer.emit('error', {
+      ...{ operation: 'ledger', error: 'server_changed' },
+      cause: `Another Redis server answers (${server}); it may lack the latest writes`,
+    });
+    if (this.options.usageSource !== undefined) void this.upkeep.recover(server);
   }
 
   private async syncUsage(): Promise<void> {

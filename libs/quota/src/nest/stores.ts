@@ -7,6 +7,7 @@ import { PostgresUsageTracker } from '../adapters/postgres/postgres-usage-tracke
 import type { DefectListener } from '../adapters/redis/ledger-scripts';
 import { RedisLease } from '../adapters/redis/redis-lease';
 import { RedisQuotaCache } from '../adapters/redis/redis-quota-cache';
+import { ServerWatch } from '../adapters/redis/server-watch';
 import { RedisUsageTracker } from '../adapters/redis/redis-usage-tracker';
 import type { BankUpkeep } from '../core/bank-upkeep';
 import type { Breaker, BreakerSigns } from '../core/breaker';
@@ -29,6 +30,8 @@ export interface QuotaStores {
   readonly lease: UpkeepLease;
   /** Null: there is no bank. */
   readonly bankUpkeep: BankUpkeep | null;
+  /** Null: there is no server that another one could take the place of. */
+  readonly serverWatch: ServerWatch | null;
   readonly quotas: QuotaStore;
   readonly shared: SharedQuotaCache | null;
   readonly breakers: StoreBreakers;
@@ -55,6 +58,7 @@ export function buildStores(options: ResolvedQuotaOptions, observer: QuotaObserv
   const base = {
     quotas: options.store ?? postgres?.quotas ?? new MemoryQuotaStore(),
     shared: redis?.shared ?? null,
+    serverWatch: serverWatchOf(options),
     breakers,
     lease,
   };
@@ -71,6 +75,10 @@ export function buildStores(options: ResolvedQuotaOptions, observer: QuotaObserv
 /** Whether Redis admits within what PostgreSQL grants it. */
 function banked({ redis, dataSource, tracker, bank }: ResolvedQuotaOptions): boolean {
   return bank && redis !== undefined && dataSource !== undefined && tracker === undefined;
+}
+
+function serverWatchOf({ redis, tracker }: ResolvedQuotaOptions): ServerWatch | null {
+  return redis === undefined || tracker !== undefined ? null : new ServerWatch(redis);
 }
 
 function leaseOf({ redis, redisPrefix: prefix }: ResolvedQuotaOptions): UpkeepLease {

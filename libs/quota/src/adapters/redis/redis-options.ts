@@ -1,4 +1,4 @@
-import type { RedisOptions } from 'ioredis';
+import type { ClusterOptions, RedisOptions } from 'ioredis';
 
 const FIRST_PAUSE_MS = 50;
 /** Short, so that a client is back well within a second of its server; see core/breaker.ts. */
@@ -30,3 +30,16 @@ export const quotaRedisOptions = {
   /** After a failover the name may lead to the new master; the command itself is not sent again. */
   reconnectOnError: (error: Error): boolean => error.message.startsWith('READONLY'),
 } as const satisfies RedisOptions;
+
+/**
+ * The same for a Cluster: `new Cluster(nodes, quotaClusterOptions)`. A Cluster of ioredis sends a
+ * command again when its node was lost or the slot is elsewhere; all of the library's may be sent
+ * twice, and its deadline ends the waiting.
+ */
+export const quotaClusterOptions = {
+  redisOptions: quotaRedisOptions,
+  enableOfflineQueue: false,
+  clusterRetryStrategy: quotaRedisOptions.retryStrategy,
+  /** A slot arrives in some ms. */
+  retryDelayOnTryAgain: 10,
+} as const satisfies ClusterOptions;
