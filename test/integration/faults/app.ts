@@ -17,8 +17,12 @@ export class App {
     readonly tenant: string,
   ) {}
 
-  get held(): number {
-    return this.lane.storage.held(this.tenant) + this.unkeyedBytes;
+  /** What is really there. */
+  async held(): Promise<number> {
+    const { lane, tenant } = this;
+    // Without a bank the values beside the ledger are what is stored.
+    if (lane.bankUpkeep === null) return lane.valueBytes(tenant);
+    return lane.storage.held(tenant) + this.unkeyedBytes;
   }
 
   async call<T>(work: () => Promise<T>): Promise<T> {
@@ -40,6 +44,13 @@ export class App {
     };
     const verdict = await this.call(() => this.lane.checker.reserve(write));
     return verdict.admitted ? verdict.reservation : null;
+  }
+
+  /** Whether so much could be had. */
+  async ask(key: string, bytes: number): Promise<'admitted' | 'refused'> {
+    const reservation = await this.reserve(key, bytes);
+    await reservation?.release();
+    return reservation === null ? 'refused' : 'admitted';
   }
 
   async put(key: string, bytes: number, ttl?: number): Promise<string> {
@@ -108,9 +119,18 @@ export class App {
     }
   }
 
+  /** Never refused, so that also what got no answer in time comes about. */
   async remove(key: string): Promise<void> {
     const { storage, checker } = this.lane;
     const version = storage.delete(this.tenant, key);
     await this.call(() => checker.remove(this.tenant, key, version));
+  }
+
+  /** For what comes before a fault. */
+  async mustRemove(key: string): Promise<void> {
+    const { storage, checker } = this.lane;
+    const version = storage.delete(this.tenant, key);
+    const remove = (): Promise<unknown> => checker.remove(this.tenant, key, version);
+    await this.must(remove, `${key} to be removed`);
   }
 }

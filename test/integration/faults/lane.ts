@@ -129,6 +129,12 @@ export class Lane {
     return audit(this.raw, tenant, this.prefix);
   }
 
+  /** Of all values beside the ledger. */
+  async valueBytes(tenant: string): Promise<number> {
+    const values = await this.raw.hvalsBuffer(`${this.prefix}:{${tenant}}:v`);
+    return values.reduce((sum, { length }) => sum + length, 0);
+  }
+
   /** Of the grant, as the ledger knows it. */
   async grantOf(tenant: string): Promise<number> {
     return Number((await this.raw.hget(`${this.prefix}:{${tenant}}:s`, 'gb')) ?? 0);

@@ -3,7 +3,7 @@ import { startStallMeter, waitUntil } from '../../support';
 import { App } from './app';
 import type { Fault } from './fault-link';
 import type { Lane, StoreName } from './lane';
-import { KB, type Operation } from './operations';
+import { KB, type Operation } from './operation';
 
 export const HARD = KB * KB;
 /** No answer comes later, but for the time that this process itself stood still. */
@@ -94,12 +94,11 @@ async function settled(app: App): Promise<void> {
   await waitUntil(look, { timeoutMs: SETTLED_MS, what: () => `it to settle: ${wrong}` });
   const peak = lane.storage.peak.get(tenant) ?? 0;
   if (peak > HARD) throw new Error(`held ${peak} bytes`);
-  const left = HARD - app.held;
-  const all = await app.reserve('rest', left);
-  if (all === null) throw new Error(`the ${left} bytes that are left cannot be had`);
-  await all.release();
-  if ((await app.reserve('rest', left + 1)) !== null)
-    throw new Error('more can be had than is left');
+  const left = HARD - (await app.held());
+  const asks = (bytes: number): Promise<string> =>
+    app.must(() => app.ask('rest', bytes), 'an answer to a write of the rest');
+  if ((await asks(left)) !== 'admitted') throw new Error(`the ${left} bytes left cannot be had`);
+  if ((await asks(left + 1)) !== 'refused') throw new Error('more can be had than is left');
 }
 
 /** What instances do from time to time. */
@@ -128,15 +127,16 @@ async function findings(app: App): Promise<string> {
     lane.account(tenant),
     lane.grantOf(tenant),
   ]);
+  const held = await app.held();
   const exact =
-    found.committed === app.held &&
-    found.trueCommitted === app.held &&
-    usage.committedBytes === app.held &&
+    found.committed === held &&
+    found.trueCommitted === held &&
+    usage.committedBytes === held &&
     [found.reserved, found.trueReserved, found.open, usage.reservedBytes].every((n) => n === 0);
   const brought =
     account.drawn === 0 && !account.pending && lane.waiting === 0 && app.owed.length === 0;
   // What the ledger may admit is within what the bank has given it, and that within the limit.
   const bounded = grant <= account.granted && account.granted <= HARD;
   if (exact && brought && bounded) return '';
-  return JSON.stringify({ held: app.held, usage, found, account, grant, waiting: lane.waiting });
+  return JSON.stringify({ held, usage, found, account, grant, waiting: lane.waiting });
 }
