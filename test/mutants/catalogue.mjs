@@ -7,6 +7,7 @@ const LUA = `${REDIS}/scripts`;
 const CORE = 'libs/quota/src/core';
 const NEST = 'libs/quota/src/nest';
 const POSTGRES = 'libs/quota/src/adapters/postgres';
+const LEDGER_SQL = `${POSTGRES}/migrations/ledger-1`;
 
 const ON_MEMORY = ['test/contract/memory-usage-tracker.spec.ts'];
 const ON_REDIS = ['test/contract/redis-usage-tracker.spec.ts'];
@@ -15,6 +16,11 @@ const ON_BANK = [
   'test/integration/redis/bank.spec.ts',
   'test/integration/redis/bank-folds.spec.ts',
 ];
+const ON_JOURNAL = ['test/integration/bank/killed.spec.ts'];
+const ON_BANK_SQL = ['test/integration/postgres/bank.spec.ts'];
+const ON_OUTAGE = ['test/integration/bank/outage.spec.ts'];
+const ON_AMNESIA = ['test/integration/bank/amnesia.spec.ts'];
+const ON_FAULTS = ['test/integration/faults/nth-command.spec.ts'];
 const ON_CHECKER = [`${CORE}/quota-checker.spec.ts`];
 const ON_QUOTA_CACHE = [`${CORE}/quota-cache.service.spec.ts`];
 const ON_HTTP = ['test/integration/nest/guarded-routes.spec.ts'];
@@ -284,6 +290,141 @@ export const MUTANTS = [
     'if S.gs ~= seen then',
     'if S.gs < seen then',
     ON_BANK,
+  ),
+
+  // Two ledgers under one limit
+  plant(
+    'journal: a batch is forgotten before the ledger has it',
+    `${CORE}/grant-keeper.ts`,
+    '      const reply = await grants.fold(tenant, batch);',
+    '      await bank.endFold(tenant, batch.number);\n      const reply = await grants.fold(tenant, batch);',
+    ON_JOURNAL,
+  ),
+  plant(
+    'journal: a batch that the ledger has never ends',
+    `${CORE}/grant-keeper.ts`,
+    '        await bank.endFold(tenant, batch.number);\n',
+    '        if (batch.number < 0) await bank.endFold(tenant, batch.number);\n',
+    ON_JOURNAL,
+  ),
+  plant(
+    'journal: a batch is taken again',
+    `${LUA}/fold.lua`,
+    'if number <= S.fn then return reply(CODE.DONE) end',
+    '',
+    ON_JOURNAL,
+  ),
+  plant(
+    'journal: a removal is not recorded',
+    `${LEDGER_SQL}/journal.ts`,
+    's.has_removals := true;${insertRemovals(`VALUES (p_tenant, ${key}, ${version})`)};',
+    'NULL;',
+    ON_JOURNAL,
+  ),
+  plant(
+    'journal: what is folded is not granted',
+    `${LEDGER_SQL}/bank.ts`,
+    '      s.granted_bytes := least(s.granted_bytes + s.folding_bytes, ${MAX});\n',
+    '',
+    ON_JOURNAL,
+  ),
+  plant(
+    'outage: the bank admits what is granted',
+    `${LEDGER_SQL}/journal.ts`,
+    '(s.granted_bytes + s.folding_bytes)',
+    '(s.folding_bytes)',
+    ON_OUTAGE,
+  ),
+  plant(
+    'outage: a refusal by the bank is passed on though something is granted',
+    `${CORE}/bank-desk.ts`,
+    'if (!rest.granted || bytes > limits.hardBytes) return reply;',
+    'if (rest) return reply;',
+    ON_OUTAGE,
+  ),
+  plant(
+    'outage: what could not be given back is forgotten',
+    `${CORE}/banked-tracker.ts`,
+    '      this.deferred.add(id, send);\n',
+    '',
+    ON_OUTAGE,
+  ),
+  plant(
+    'outage: the budget is never spent',
+    `${CORE}/outage-budget.ts`,
+    '    this.spentBytes += request.bytes;\n',
+    '',
+    ON_OUTAGE,
+  ),
+  plant(
+    'outage: what the budget admitted is not charged afterwards',
+    `${CORE}/outage-budget.ts`,
+    '      await charge(write.request, write.commit);\n',
+    '',
+    ON_OUTAGE,
+  ),
+  plant(
+    'outage: a deleted tenant keeps its grant',
+    `${LEDGER_SQL}/bank.ts`,
+    '      s.granted_bytes := 0;\n',
+    '',
+    ON_OUTAGE,
+  ),
+  plant(
+    'outage: a grant goes beyond the limit',
+    `${LEDGER_SQL}/bank.ts`,
+    'p_hard - s.committed - s.reserved - s.folding_bytes, p_want + p_chunk',
+    '2 * p_hard, p_want + p_chunk',
+    ON_BANK_SQL,
+  ),
+  plant(
+    'outage: the bank admits what is on its way to the ledger',
+    `${LEDGER_SQL}/journal.ts`,
+    '(s.granted_bytes + s.folding_bytes)',
+    '(s.granted_bytes)',
+    ON_BANK_SQL,
+  ),
+  plant(
+    'loss: a ledger that knows no grant is given one',
+    `${LEDGER_SQL}/bank.ts`,
+    'IF NOT p_rebuilt AND (p_seen',
+    'IF false AND (p_seen',
+    ON_AMNESIA,
+  ),
+  plant(
+    'loss: a write on its way is bounced though the tenant lives',
+    `${CORE}/banked-tracker.ts`,
+    'if (life === generation.slice(0, slash)) return reply;',
+    'if (life !== generation) return reply;',
+    ON_AMNESIA,
+  ),
+  plant(
+    'loss: a rebuild ends before what is stored was looked at',
+    `${CORE}/ledger-rebuild.ts`,
+    '  await reconcile(tenant);\n',
+    '',
+    ON_AMNESIA,
+  ),
+  plant(
+    'faults: a refund that may have been taken is given to the bank as well',
+    `${CORE}/banked-tracker.ts`,
+    '        if (unsure) throw error;\n',
+    '',
+    ON_FAULTS,
+  ),
+  plant(
+    'faults: a charge that may have been taken is made in the bank as well',
+    `${CORE}/banked-tracker.ts`,
+    "if (key === undefined && (place === 'ledger' || error.applied === 'unknown')) {",
+    "if (key === undefined && place === 'ledger') {",
+    ON_FAULTS,
+  ),
+  plant(
+    'faults: a refusal does not wait for the journal',
+    `${CORE}/banked-tracker.ts`,
+    "      throw new JournalError('reserve', { applied: 'no', contact: 'answered', cause: error });",
+    '      return false;',
+    ON_FAULTS,
   ),
   plant('redis: a commit needs memory', `${LUA}/commit.lua`, '#!lua flags=allow-oom', '#!lua', [
     'test/integration/redis/faults.spec.ts',

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { GrantShortError, type GrantedLedger, type QuotaBank } from './bank';
 import type { BankDesk } from './bank-desk';
 import { charge } from './charge';
@@ -39,6 +40,10 @@ export interface BankedTrackerParts {
 
 /** A write may need a larger grant, and lose it to others, so often. */
 const MOST_ROUNDS = 8;
+const UNSURE_REMEMBERED = 100_000;
+/** The ledger's marks live 10 s: what is sent again after that could count twice. */
+const REPEATABLE_MS = 8_000;
+
 /**
  * All that a request waits for one store, in however many steps, before the other one takes over: a slot
  * that is being moved takes longer, and what a request may take in all (core/budget.ts) is for both.
@@ -53,6 +58,11 @@ const STORE_MS = 200;
 export class BankedTracker extends UsageTracker {
   /** Gives back what could not be given back at once; see {@link settle}. */
   private readonly deferred = new Deferred();
+  /**
+   * Commits without a key of which one store has not said what became of them. Nothing tells two such
+   * charges from one, so they are cleared up where they arose.
+   */
+  private readonly unsure = new LRUCache<string, 'ledger' | 'bank'>({ max: UNSURE_REMEMBERED });
 
   constructor(private readonly parts: BankedTrackerParts) {
     super();
@@ -72,7 +82,7 @@ export class BankedTracker extends UsageTracker {
     try {
       return await soon('reserve', this.withinGrant(request));
     } catch (error) {
-      if (!(error instanceof QuotaUnavailableError)) throw error;
+      if (!(error instanceof QuotaUnavailableError) || error instanceof JournalError) throw error;
       // It may hold the bytes all the same; so they need not wait for the deadline.
       if (error.applied === 'unknown') this.releaseLater(tenant, id);
       return this.parts.desk.reserve(request, error);
@@ -90,9 +100,11 @@ export class BankedTracker extends UsageTracker {
 
   /** What was reserved in the ledger and cannot be committed there is admitted by the bank once more. */
   async commit(request: CommitRequest): Promise<CommitReply> {
-    const { tenant, id, generation } = request;
+    const { tenant, id, key, generation } = request;
     const slash = OutageBudget.owns(generation) ? -1 : generation.indexOf('/');
     if (slash === -1) return this.parts.desk.commit(request);
+    const place = key === undefined ? this.unsure.get(id) : undefined;
+    if (place === 'bank') return this.commitAtDesk(request, slash);
     try {
       const reply = await this.commitWithinGrant(request);
       if (reply.outcome !== 'bounced') return reply;
@@ -101,13 +113,12 @@ export class BankedTracker extends UsageTracker {
       if (life === generation.slice(0, slash)) return reply;
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
+      if (key === undefined && (place === 'ledger' || error.applied === 'unknown')) {
+        this.unsure.set(id, 'ledger');
+        throw error;
+      }
     }
-    const reply = await this.parts.desk.commit({
-      ...request,
-      generation: generation.slice(slash + 1),
-    });
-    this.releaseLater(tenant, id);
-    return reply;
+    return this.commitAtDesk(request, slash);
   }
 
   async release(tenant: string, id: string): Promise<ReleaseReply> {
@@ -121,17 +132,30 @@ export class BankedTracker extends UsageTracker {
   async remove(request: RemoveRequest): Promise<RemoveReply> {
     return this.giveBack(
       request.id,
-      () => this.ledgerOrBank('remove', (tracker) => tracker.remove(request)),
+      () => this.removeAnywhere(request),
       () => ({ removed: false, freedBytes: 0, usage: this.parts.desk.guess(request.tenant) }),
     );
   }
 
+  /** One that the ledger may have taken goes to nobody else: given back twice, bytes are admitted twice. */
   async refund(request: RefundRequest): Promise<RefundReply> {
-    return this.giveBack(
-      request.id,
-      () => this.ledgerOrBank('refund', (tracker) => tracker.refund(request)),
-      () => ({ freedBytes: 0, underflowBytes: 0, usage: this.parts.desk.guess(request.tenant) }),
-    );
+    const { ledger, bankLedger } = this.parts;
+    const sent = performance.now();
+    let unsure = false;
+    const send = async (): Promise<RefundReply | null> => {
+      if (unsure && performance.now() - sent > REPEATABLE_MS) return null;
+      try {
+        return await soon('refund', ledger.refund(request));
+      } catch (error) {
+        if (!(error instanceof QuotaUnavailableError)) throw error;
+        unsure ||= error.applied === 'unknown';
+        if (unsure) throw error;
+        return await soon('refund', bankLedger.refund(request));
+      }
+    };
+    const usage = (): Usage => this.parts.desk.guess(request.tenant);
+    const reply = await this.giveBack(request.id, send, () => null);
+    return reply ?? { freedBytes: 0, underflowBytes: 0, usage: usage() };
   }
 
   async read(tenant: string): Promise<Usage> {
@@ -232,7 +256,8 @@ export class BankedTracker extends UsageTracker {
     for (let round = 0; round < MOST_ROUNDS; round += 1) {
       try {
         const reply = await ledger.reserve(request);
-        if (reply.outcome === 'rejected' && (await this.mayBeFreed(tenant))) continue;
+        const final = reply.outcome !== 'rejected' || bytes > limits.hardBytes;
+        if (!final && (await this.mayBeFreed(tenant))) continue;
         return this.noted(tenant, reply);
       } catch (error) {
         if (!(error instanceof GrantShortError)) throw error;
@@ -243,15 +268,18 @@ export class BankedTracker extends UsageTracker {
     throw last ?? new QuotaUnavailableError('reserve', { applied: 'no', contact: 'answered' });
   }
 
-  /** True: something that others have deleted meanwhile was found in the journal, and is gone now. */
+  /**
+   * True: something that others have deleted meanwhile was found in the journal, and is gone now.
+   *
+   * @throws JournalError: nobody can say, so that a refusal may be a false one
+   */
   private async mayBeFreed(tenant: string): Promise<boolean> {
     try {
       const account = await this.parts.desk.account(tenant);
       return account?.pending === true && (await this.parts.keeper.fold(tenant));
     } catch (error) {
-      // The journal cannot be read; what the ledger says is all that is known.
-      if (error instanceof QuotaUnavailableError) return false;
-      throw error;
+      if (!(error instanceof QuotaUnavailableError)) throw error;
+      throw new JournalError('reserve', { applied: 'no', contact: 'answered', cause: error });
     }
   }
 
@@ -281,16 +309,28 @@ export class BankedTracker extends UsageTracker {
     await charge(account, { ...request, enforce: false });
   }
 
-  private async ledgerOrBank<T>(
-    operation: string,
-    work: (tracker: UsageTracker) => Promise<T>,
-  ): Promise<T> {
+  private async commitAtDesk(request: CommitRequest, slash: number): Promise<CommitReply> {
+    const { tenant, id, key, generation } = request;
+    try {
+      const own = { ...request, generation: generation.slice(slash + 1) };
+      const reply = await this.parts.desk.commit(own);
+      this.releaseLater(tenant, id);
+      return reply;
+    } catch (error) {
+      const unknown = error instanceof QuotaUnavailableError && error.applied === 'unknown';
+      if (key === undefined && unknown) this.unsure.set(id, 'bank');
+      throw error;
+    }
+  }
+
+  /** A removal names its key and version: done in both, it is done once. */
+  private async removeAnywhere(request: RemoveRequest): Promise<RemoveReply> {
     const { ledger, bankLedger } = this.parts;
     try {
-      return await soon(operation, work(ledger));
+      return await soon('remove', ledger.remove(request));
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
-      return soon(operation, work(bankLedger));
+      return soon('remove', bankLedger.remove(request));
     }
   }
 
@@ -323,6 +363,9 @@ function stillAway(): QuotaUnavailableError {
 function soon<T>(operation: string, work: Promise<T>): Promise<T> {
   return new Budget(STORE_MS).wait(operation, work);
 }
+
+/** The ledger has no room, but the journal may have some for it. The ledger has said so: no budget is for this. */
+class JournalError extends QuotaUnavailableError {}
 
 /** What the cursors of the bank's own pages begin with. */
 const BANK = 'bank/';

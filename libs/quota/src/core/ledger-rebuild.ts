@@ -4,8 +4,11 @@ import { MAX_BYTES } from './bytes';
 import type { UpkeepLease } from './lease';
 import { usedBytes, type UsageTracker } from './usage-tracker';
 
-/** Kept by the reconciliation's own lease from page to page; this one only says that someone is at it. */
-const LEASE_MS = 30_000;
+/**
+ * Says that someone is at it. Kept by a timer, since no page of work is here to do it: a longer one
+ * that was killed, or whose taking got no answer, would leave the tenant to the bank for as long.
+ */
+const LEASE_MS = 5_000;
 
 export interface RebuildParts {
   readonly ledger: UsageTracker;
@@ -25,9 +28,11 @@ export interface RebuildParts {
 export async function rebuild(tenant: string, parts: RebuildParts): Promise<boolean> {
   const held = await parts.lease.take(`rebuild:${tenant}`, LEASE_MS);
   if (held === null) return false;
+  const keeping = setInterval(() => void held.keep(LEASE_MS), LEASE_MS / 3).unref();
   try {
     return await work(tenant, parts);
   } finally {
+    clearInterval(keeping);
     await held.release().catch(() => undefined);
   }
 }

@@ -1,0 +1,54 @@
+import type { Reservation } from '@app/quota';
+import type { App } from './app';
+
+export const KB = 1_024;
+export const actor = { actor: 'test' };
+
+/** What was prepared, and what follows. */
+export interface Step {
+  /** The operation itself, with its answer; QuotaUnavailableError is one as well. */
+  act(): Promise<string>;
+  /** What its caller does next, with the links whole again. */
+  next?(answer: string): Promise<void>;
+  /** Sent again by whoever asked, until it succeeds. */
+  again?(): Promise<void>;
+}
+
+export interface Operation {
+  readonly name: string;
+  /** Nobody waits for its answer as for a request's. */
+  readonly upkeep?: boolean;
+  /** Answers that a fault may bring, beside "unavailable". */
+  readonly also?: readonly string[];
+  prepare(app: App): Promise<Step>;
+}
+
+export function hold(app: App, key: string | undefined, bytes: number): Promise<Reservation> {
+  return app.must(() => app.reserve(key, bytes), 'a reservation');
+}
+
+/** Reserves only; the application goes on with what it got. */
+export function reserving(app: App, key: string | undefined, bytes: number): Step {
+  let reservation: Reservation | null = null;
+  return {
+    act: async () => {
+      reservation = await app.reserve(key, bytes);
+      return reservation === null ? 'refused' : 'admitted';
+    },
+    next: async () => {
+      if (reservation !== null) await app.store(reservation, bytes);
+    },
+  };
+}
+
+/** With a journal in the bank: a write, an overwrite, and the removal of `b`, made without Redis. */
+/** Does without Redis what the bank then has a journal of. */
+export async function journaled(app: App, work: () => Promise<void>): Promise<void> {
+  const { links } = app.lane;
+  links.redis.down();
+  await work();
+  links.redis.up();
+  await app.lane.ready();
+  // Of an earlier case, in which it could not be given up.
+  await app.lane.raw.del(`${app.lane.prefix}:lease:fold`);
+}
