@@ -1,4 +1,5 @@
 import {
+  Budget,
   lateRefusal,
   QuotaUnavailableError,
   type CommitReply,
@@ -36,7 +37,7 @@ export class PostgresCacheStore extends CacheStore {
   }
 
   async put(write: CacheWrite, quota: QuotaContext | undefined): Promise<StoredEntry> {
-    const stored = await this.store(write);
+    const stored = await this.store(write, quota?.reservation.budget ?? new Budget());
     if (quota !== undefined) await this.settle(write, quota.reservation, stored);
     return {
       bytes: write.body.length,
@@ -46,15 +47,20 @@ export class PostgresCacheStore extends CacheStore {
   }
 
   async get(tenant: string, key: string): Promise<CacheReading> {
-    const [value, usage] = await Promise.all([this.entries.get(tenant, key), this.usageOf(tenant)]);
+    const budget = new Budget();
+    const [value, usage] = await Promise.all([
+      this.entries.get(tenant, key, budget),
+      this.usageOf(tenant, new Budget()),
+    ]);
     return { value, usage };
   }
 
   async remove(tenant: string, key: string): Promise<CacheRemoval> {
-    const { removed, version } = await this.entries.delete(tenant, key);
-    if (version === 0) return { removed, usage: await this.usageOf(tenant) };
+    const budget = new Budget();
+    const { removed, version } = await this.delete(tenant, key, budget);
+    if (version === 0) return { removed, usage: await this.usageOf(tenant, budget) };
     try {
-      const { usage } = await this.checker.remove(tenant, key, version);
+      const { usage } = await this.checker.remove(tenant, key, version, budget);
       return { removed, usage };
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
@@ -70,18 +76,25 @@ export class PostgresCacheStore extends CacheStore {
     await this.reconciler.reconcile(tenant);
   }
 
-  private async store({
-    tenant,
-    key,
-    body,
-    contentType,
-    ttlSeconds,
-  }: CacheWrite): Promise<PutResult> {
+  private store(write: CacheWrite, budget: Budget): Promise<PutResult> {
+    const { tenant, key, body, contentType, ttlSeconds } = write;
+    const ttlMs = ttlSeconds === undefined ? undefined : ttlSeconds * 1_000;
+    return this.told(tenant, this.entries.put(tenant, key, body, contentType, ttlMs, budget));
+  }
+
+  private delete(
+    tenant: string,
+    key: string,
+    budget: Budget,
+  ): ReturnType<PostgresEntryRepository['delete']> {
+    return this.told(tenant, this.entries.delete(tenant, key, budget));
+  }
+
+  /** It may be done although we were not told. */
+  private async told<T>(tenant: string, work: Promise<T>): Promise<T> {
     try {
-      const ttlMs = ttlSeconds === undefined ? undefined : ttlSeconds * 1_000;
-      return await this.entries.put(tenant, key, body, contentType, ttlMs);
+      return await work;
     } catch (error) {
-      // It may be there although we were not told.
       if (error instanceof QuotaUnavailableError && error.applied === 'unknown') {
         this.suspects.add(tenant);
       }
@@ -96,7 +109,7 @@ export class PostgresCacheStore extends CacheStore {
   ): Promise<void> {
     const reply = await this.commit(write, reservation, stored);
     if (reply?.outcome !== 'refused' && reply?.outcome !== 'bounced') return;
-    await this.undo(write, stored);
+    await this.undo(write, stored, reservation.budget);
     throw lateRefusal(reservation, reply);
   }
 
@@ -116,25 +129,31 @@ export class PostgresCacheStore extends CacheStore {
       return await reservation.commit(write.body.length, details);
     } catch (error) {
       this.suspects.add(write.tenant);
-      await this.entries.undo(write.tenant, write.key, version).catch(() => undefined);
+      const { tenant, key } = write;
+      await this.entries.undo(tenant, key, version, reservation.budget).catch(() => undefined);
       throw error;
     }
   }
 
   /** Takes the write back from the storage; what it had replaced is lost there, so from the ledger as well. */
-  private async undo({ tenant, key }: CacheWrite, { version }: PutResult): Promise<void> {
+  private async undo(
+    { tenant, key }: CacheWrite,
+    { version }: PutResult,
+    budget: Budget,
+  ): Promise<void> {
     try {
-      const undone = await this.entries.undo(tenant, key, version);
-      if (undone.removed) await this.checker.remove(tenant, key, undone.version);
+      const undone = await this.entries.undo(tenant, key, version, budget);
+      if (undone.removed) await this.checker.remove(tenant, key, undone.version, budget);
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
       this.suspects.add(tenant);
     }
   }
 
-  private async usageOf(tenant: string): Promise<Usage | null> {
+  /** For the headers only. */
+  private async usageOf(tenant: string, budget: Budget): Promise<Usage | null> {
     try {
-      return await this.tracker.read(tenant);
+      return await budget.step('read', () => this.tracker.read(tenant), { applied: 'no' });
     } catch {
       return null;
     }

@@ -5,7 +5,11 @@ import { classify, isOfThisCommand } from './failures';
 /** Any client of ioredis, given by the user. Recommended options: {@link quotaRedisOptions}. */
 export type RedisClient = Redis | Cluster;
 
-export const DEFAULT_DEADLINE_MS = 400;
+/**
+ * More than half of what a request has, so that a Redis that hangs leaves time for the bank. Measured
+ * figures of a healthy one: docs/decisions/0014-circuit-breaker.md.
+ */
+export const DEFAULT_DEADLINE_MS = 250;
 
 const MOVING_PAUSE_MS = 10;
 const RECONNECT_POLL_MS = 10;
@@ -31,6 +35,8 @@ export class RedisCalls {
   constructor(
     readonly client: RedisClient,
     readonly deadlineMs: number = DEFAULT_DEADLINE_MS,
+    /** Where the client is one node of a Cluster: the Cluster, whose state says whether all is lost. */
+    private readonly whole: RedisClient = client,
   ) {
     if (!Number.isInteger(deadlineMs) || deadlineMs < 1) {
       throw new RangeError('deadlineMs is not usable. Allowed: whole milliseconds, at least 1.');
@@ -134,7 +140,7 @@ export class RedisCalls {
   private unavailable(attempt: Attempt, cause: unknown): QuotaUnavailableError {
     const { operation, applied } = attempt;
     // A Cluster is ready as long as one of its nodes is: then only a part of it is away.
-    const silent = this.client.status === 'ready' ? 'silent' : 'lost';
+    const silent = this.whole.status === 'ready' ? 'silent' : 'lost';
     const contact = isOfThisCommand(cause) ? 'answered' : silent;
     return new QuotaUnavailableError(operation, { applied, cause, contact });
   }
