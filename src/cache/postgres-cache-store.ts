@@ -2,6 +2,7 @@ import {
   Budget,
   lateRefusal,
   QuotaUnavailableError,
+  type CommitDetails,
   type CommitReply,
   type QuotaChecker,
   type QuotaContext,
@@ -118,20 +119,31 @@ export class PostgresCacheStore extends CacheStore {
     reservation: Reservation,
     { version }: PutResult,
   ): Promise<CommitReply | null> {
-    const details = { version };
+    const { budget } = reservation;
     try {
-      return await reservation.commit(write.body.length, details);
+      return await this.commitTwice(write, reservation, { version });
     } catch (error) {
-      if (!(error instanceof QuotaUnavailableError)) throw error;
-    }
-    try {
-      // The same id again: what was applied unseen is not applied twice.
-      return await reservation.commit(write.body.length, details);
-    } catch (error) {
-      this.suspects.add(write.tenant);
       const { tenant, key } = write;
-      await this.entries.undo(tenant, key, version, reservation.budget).catch(() => undefined);
+      this.suspects.add(tenant);
+      const undone = this.entries.undo(tenant, key, version, budget).catch(() => undefined);
+      // Sent in any case; whoever has waited long enough is not kept for it.
+      if (!budget.isOver) await undone;
       throw error;
+    }
+  }
+
+  /** The same id again: what was applied unseen is not applied twice. */
+  private async commitTwice(
+    write: CacheWrite,
+    reservation: Reservation,
+    details: CommitDetails,
+  ): Promise<CommitReply | null> {
+    const bytes = write.body.length;
+    try {
+      return await reservation.commit(bytes, details);
+    } catch (error) {
+      if (!(error instanceof QuotaUnavailableError) || reservation.budget.isOver) throw error;
+      return reservation.commit(bytes, details);
     }
   }
 

@@ -123,6 +123,19 @@ describe('a connection', () => {
     }
   });
 
+  it('of one node of a Cluster is not all that there is', async () => {
+    const node = new StubClient();
+    const cluster = new StubClient();
+    node.status = 'end';
+    const [one, all] = [node, cluster].map((client) => client as unknown as RedisClient);
+    const send = (): Promise<never> => Promise.reject(new Error('Connection is closed.'));
+    const work = new RedisCalls(one!, 500, all).guard('tenants', send);
+    await expect(work).rejects.toMatchObject({ contact: 'silent' });
+    cluster.status = 'close';
+    const again = new RedisCalls(one!, 500, all).guard('tenants', send);
+    await expect(again).rejects.toMatchObject({ contact: 'lost' });
+  });
+
   it('leaves no timer behind', async () => {
     jest.useFakeTimers();
     try {

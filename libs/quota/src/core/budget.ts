@@ -40,6 +40,11 @@ export class Budget {
     this.left = ms;
   }
 
+  /** Nothing is left: what is begun now is looked at once, and not waited for. */
+  get isOver(): boolean {
+    return this.left <= 0;
+  }
+
   /** Begins a step, unless the time is over. @throws QuotaUnavailableError (`no`), and as {@link wait}. */
   async step<T>(operation: string, work: () => Promise<T>, options?: StepOptions<T>): Promise<T> {
     if (this.left <= 0) throw tooLate(operation, 'no');

@@ -368,6 +368,25 @@ describe('QuotaChecker, of what is open here', () => {
     expect(checker.takeTouched()).toEqual(['beta', 'gamma']);
   });
 
+  it('does not wait, once it drains, for what could not be settled and nobody will try again', async () => {
+    const { checker, tracker } = setUp();
+    const away = new QuotaUnavailableError('commit', { applied: 'unknown' });
+    jest.spyOn(tracker, 'commit').mockRejectedValue(away);
+    jest.spyOn(tracker, 'release').mockRejectedValue(away);
+    const write = { tenant: 'acme', bytes: 10 };
+    await expect(checker.run(write, async () => undefined)).rejects.toBe(away);
+    const own = new Error('own');
+    await expect(checker.run(write, () => Promise.reject(own))).rejects.toBe(own);
+    // One whose owner may try again is waited for, until it says otherwise.
+    const reservation = reservationOf(await checker.reserve(write));
+    await expect(reservation.commit()).rejects.toBe(away);
+    expect(checker.reservedBytes).toBe(30);
+    expect(await checker.drain(20)).toBe(false);
+    reservation.abandon();
+    expect(await checker.drain(0)).toBe(true);
+    expect(checker.reservedBytes).toBe(30);
+  });
+
   it('takes nothing new once it drains, and settles what is open', async () => {
     const { checker } = setUp();
     const open = reservationOf(await checker.reserve({ tenant: 'acme', key: 'a', bytes: 10 }));

@@ -17,6 +17,15 @@ const RECONNECT_POLL_MS = 10;
 /** A connection on which nothing was answered this long, though asked, is dropped for a new one. */
 const SILENCE_MS = 5_000;
 
+/**
+ * A silence is one, however many calls meet it: one that begins in it waits until its end would be
+ * over, but not less than this. Otherwise the steps of a request would each wait the whole of it.
+ */
+const SHORTEST_DEADLINE_MS = 100;
+
+/** When the first call was made that nothing was answered after, of each client. */
+const silences = new WeakMap<RedisClient, number>();
+
 /** One call under way: whether it may have taken effect, and when nobody waits for it any more. */
 interface Attempt {
   readonly operation: string;
@@ -29,9 +38,6 @@ interface Attempt {
  * the wait for a connection nor all of a retry. Whatever happens, the promise settles in time.
  */
 export class RedisCalls {
-  /** When the first call was made that nothing was answered after. */
-  private silentSince: number | undefined;
-
   constructor(
     readonly client: RedisClient,
     readonly deadlineMs: number = DEFAULT_DEADLINE_MS,
@@ -57,7 +63,7 @@ export class RedisCalls {
   guard<T>(
     operation: string,
     send: () => Promise<T>,
-    deadline: number = this.newDeadline(),
+    deadline: number = this.deadlineInSilence(),
   ): Promise<T> {
     const attempt: Attempt = { operation, applied: 'no', over: false };
     this.silentSince ??= performance.now();
@@ -91,6 +97,21 @@ export class RedisCalls {
         },
       );
     });
+  }
+
+  private get silentSince(): number | undefined {
+    return silences.get(this.client);
+  }
+
+  private set silentSince(at: number | undefined) {
+    if (at === undefined) silences.delete(this.client);
+    else silences.set(this.client, at);
+  }
+
+  private deadlineInSilence(): number {
+    const now = performance.now();
+    const shortest = Math.min(SHORTEST_DEADLINE_MS, this.deadlineMs);
+    return Math.max((this.silentSince ?? now) + this.deadlineMs, now + shortest);
   }
 
   private async pursue<T>(attempt: Attempt, send: () => Promise<T>): Promise<T> {
