@@ -401,6 +401,36 @@ describe('QuotaChecker, of what is open here', () => {
   });
 });
 
+describe('QuotaAdmin with slow stores', () => {
+  it('lets nobody wait for more than 2 s, and tells of a change that is made after all', async () => {
+    const { admin, store, quotas } = setUp();
+    const change = store.change.bind(store);
+    const remove = store.delete.bind(store);
+    let made = (): void => undefined;
+    const answer = new Promise<void>((resolve) => (made = resolve));
+    jest.spyOn(store, 'change').mockImplementation(async (...args) => {
+      await answer;
+      return change(...args);
+    });
+    jest.spyOn(store, 'delete').mockImplementation(async (...args) => {
+      await answer;
+      return remove(...args);
+    });
+    const started = performance.now();
+    const late = { operation: 'quota_change', applied: 'unknown' };
+    await Promise.all([
+      expect(admin.set('acme', { quotaMb: 7 }, { actor: 'test' })).rejects.toMatchObject(late),
+      expect(admin.delete('other', { actor: 'test' })).rejects.toMatchObject(late),
+    ]);
+    expect(performance.now() - started).toBeLessThan(2_500);
+    const announce = jest.spyOn(quotas, 'announce');
+    made();
+    await new Promise(setImmediate);
+    expect(announce).toHaveBeenCalledWith(expect.objectContaining({ quotaBytes: 7 * MB }));
+    expect((await quotas.getQuota('acme')).quotaBytes).toBe(7 * MB);
+  });
+});
+
 describe('QuotaChecker with slow stores', () => {
   const write = { tenant: 'acme', key: 'k', bytes: 10 };
   const never = (): Promise<never> => new Promise(() => undefined);
