@@ -8,7 +8,13 @@ import {
   type StoreContact,
 } from '@app/quota';
 import type { DataSource } from 'typeorm';
-import { NoConnectionError, runStatement, wasRefused, type Row, type Statement } from '../database/run-statement';
+import {
+  NoConnectionError,
+  runStatement,
+  wasRefused,
+  type Row,
+  type Statement,
+} from '../database/run-statement';
 import { DELETE, GET, GET_LARGE, LOOKUP, PAGE, PURGE, PUT, SWEEP, UNDO } from './entry-sql';
 
 export interface StoredBody {
@@ -127,12 +133,7 @@ export class PostgresEntryRepository extends UsageSource {
   }
 
   /** Takes a write back, unless the key has changed since. What it had replaced stays lost. */
-  async undo(
-    tenant: string,
-    key: string,
-    version: number,
-    budget?: Budget,
-  ): Promise<DeleteResult> {
+  async undo(tenant: string, key: string, version: number, budget?: Budget): Promise<DeleteResult> {
     const values = [tenant, Buffer.from(key), version];
     return removal(await this.rows('entry_undo', UNDO, values, { budget, always: true }));
   }
@@ -210,14 +211,17 @@ function patientDeadlineMs(bytes: number): number {
 /** Of a request: short where the value is small, and for larger ones soon as long as for all others. */
 function deadlineMsFor(bytes: number): number {
   const more = Math.max(0, bytes - SMALL_BYTES);
-  return Math.min(SMALL_DEADLINE_MS + Math.ceil(more / FIRST_BYTES_PER_MS), patientDeadlineMs(more));
+  return Math.min(
+    SMALL_DEADLINE_MS + Math.ceil(more / FIRST_BYTES_PER_MS),
+    patientDeadlineMs(more),
+  );
 }
 
-/** Where the pool is full, the server was not asked; and a statement out of time says that it is silent. */
+/** Where the pool is full, the server was not asked; what is out of time says that it is silent. */
 function contactOf(error: unknown): StoreContact {
-  if (error instanceof QuotaUnavailableError) return 'silent';
-  if (!(error instanceof NoConnectionError)) return postgresContact(error);
-  return error.poolIsFull ? 'answered' : 'silent';
+  if (error instanceof NoConnectionError)
+    return error.poolIsFull ? 'answered' : contactOf(error.cause);
+  return error instanceof QuotaUnavailableError ? 'silent' : postgresContact(error);
 }
 
 function removal([row]: Row[]): DeleteResult {

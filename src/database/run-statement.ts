@@ -1,4 +1,4 @@
-import { Budget } from '@app/quota';
+import { Budget, QuotaUnavailableError } from '@app/quota';
 import type { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver';
 
@@ -19,7 +19,7 @@ interface Client {
 
 type Connection = [client: Client, release: (error?: Error) => void];
 
-/** No connection of the pool became free in time; nothing was sent. */
+/** No connection was to be had; nothing was sent. */
 export class NoConnectionError extends Error {
   constructor(
     /** All of the pool is in use: the server was not even asked. */
@@ -53,18 +53,17 @@ export async function runStatement(dataSource: DataSource, statement: Statement)
   }
 }
 
-/** @throws NoConnectionError when the time is over, and what pg throws. */
+/** @throws NoConnectionError */
 async function connection(dataSource: DataSource, budget: Budget): Promise<Connection> {
   const driver = dataSource.driver as unknown as Pick<PostgresDriver, 'obtainMasterConnection'>;
   const asked = driver.obtainMasterConnection() as Promise<Connection>;
-  let over = false;
   // One that comes too late goes back unused.
   const onLate = ([, release]: Connection): void => release();
   try {
-    return await budget.wait('connection', asked.finally(() => (over = true)), { onLate });
+    return await budget.wait('connection', asked, { onLate });
   } catch (error) {
-    if (over && !isPoolTimeout(error)) throw error;
-    throw new NoConnectionError(isFull(dataSource), { cause: error });
+    const late = error instanceof QuotaUnavailableError || isPoolTimeout(error);
+    throw new NoConnectionError(late && isFull(dataSource), { cause: error });
   }
 }
 
