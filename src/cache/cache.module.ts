@@ -4,6 +4,7 @@ import {
   QuotaChecker,
   QuotaRollout,
   Reconciler,
+  StoreBreakers,
   UsageTracker,
   ValueTracker,
 } from '@app/quota';
@@ -18,6 +19,7 @@ import { PostgresEntryRepository } from './postgres-entry-repository';
 import { PostgresUpkeep } from './postgres-upkeep';
 import { QuotaStanding } from './quota-standing';
 import { SuspectTenants } from './suspect-tenants';
+import { ValueDatabase } from './value-database';
 
 /** Values under keys, kept where CACHE_STORE says. */
 @Module({
@@ -26,9 +28,15 @@ import { SuspectTenants } from './suspect-tenants';
     QuotaStanding,
     PostgresUpkeep,
     {
+      provide: ValueDatabase,
+      inject: [SettingsModule.TOKEN, DataSource],
+      useFactory: (settings: Settings, shared: DataSource) => ValueDatabase.open(settings, shared),
+    },
+    {
       provide: PostgresEntryRepository,
-      inject: [DataSource],
-      useFactory: (dataSource: DataSource) => new PostgresEntryRepository(dataSource),
+      inject: [ValueDatabase, StoreBreakers],
+      useFactory: ({ dataSource, embedded }: ValueDatabase, breakers: StoreBreakers) =>
+        new PostgresEntryRepository(dataSource, embedded ? { patient: true } : { breakers }),
     },
     {
       provide: SuspectTenants,

@@ -1,6 +1,8 @@
 import {
+  Budget,
   lateRefusal,
   QuotaUnavailableError,
+  type CommitDetails,
   type CommitReply,
   type QuotaChecker,
   type QuotaContext,
@@ -36,7 +38,7 @@ export class PostgresCacheStore extends CacheStore {
   }
 
   async put(write: CacheWrite, quota: QuotaContext | undefined): Promise<StoredEntry> {
-    const stored = await this.store(write);
+    const stored = await this.store(write, quota?.reservation.budget ?? new Budget());
     if (quota !== undefined) await this.settle(write, quota.reservation, stored);
     return {
       bytes: write.body.length,
@@ -46,15 +48,20 @@ export class PostgresCacheStore extends CacheStore {
   }
 
   async get(tenant: string, key: string): Promise<CacheReading> {
-    const [value, usage] = await Promise.all([this.entries.get(tenant, key), this.usageOf(tenant)]);
+    const budget = new Budget();
+    const [value, usage] = await Promise.all([
+      this.entries.get(tenant, key, budget),
+      this.usageOf(tenant, new Budget()),
+    ]);
     return { value, usage };
   }
 
   async remove(tenant: string, key: string): Promise<CacheRemoval> {
-    const { removed, version } = await this.entries.delete(tenant, key);
-    if (version === 0) return { removed, usage: await this.usageOf(tenant) };
+    const budget = new Budget();
+    const { removed, version } = await this.delete(tenant, key, budget);
+    if (version === 0) return { removed, usage: await this.usageOf(tenant, budget) };
     try {
-      const { usage } = await this.checker.remove(tenant, key, version);
+      const { usage } = await this.checker.remove(tenant, key, version, budget);
       return { removed, usage };
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
@@ -70,18 +77,25 @@ export class PostgresCacheStore extends CacheStore {
     await this.reconciler.reconcile(tenant);
   }
 
-  private async store({
-    tenant,
-    key,
-    body,
-    contentType,
-    ttlSeconds,
-  }: CacheWrite): Promise<PutResult> {
+  private store(write: CacheWrite, budget: Budget): Promise<PutResult> {
+    const { tenant, key, body, contentType, ttlSeconds } = write;
+    const ttlMs = ttlSeconds === undefined ? undefined : ttlSeconds * 1_000;
+    return this.told(tenant, this.entries.put(tenant, key, body, contentType, ttlMs, budget));
+  }
+
+  private delete(
+    tenant: string,
+    key: string,
+    budget: Budget,
+  ): ReturnType<PostgresEntryRepository['delete']> {
+    return this.told(tenant, this.entries.delete(tenant, key, budget));
+  }
+
+  /** It may be done although we were not told. */
+  private async told<T>(tenant: string, work: Promise<T>): Promise<T> {
     try {
-      const ttlMs = ttlSeconds === undefined ? undefined : ttlSeconds * 1_000;
-      return await this.entries.put(tenant, key, body, contentType, ttlMs);
+      return await work;
     } catch (error) {
-      // It may be there although we were not told.
       if (error instanceof QuotaUnavailableError && error.applied === 'unknown') {
         this.suspects.add(tenant);
       }
@@ -96,7 +110,7 @@ export class PostgresCacheStore extends CacheStore {
   ): Promise<void> {
     const reply = await this.commit(write, reservation, stored);
     if (reply?.outcome !== 'refused' && reply?.outcome !== 'bounced') return;
-    await this.undo(write, stored);
+    await this.undo(write, stored, reservation.budget);
     throw lateRefusal(reservation, reply);
   }
 
@@ -105,36 +119,53 @@ export class PostgresCacheStore extends CacheStore {
     reservation: Reservation,
     { version }: PutResult,
   ): Promise<CommitReply | null> {
-    const details = { version };
+    const { budget } = reservation;
     try {
-      return await reservation.commit(write.body.length, details);
+      return await this.commitTwice(write, reservation, { version });
     } catch (error) {
-      if (!(error instanceof QuotaUnavailableError)) throw error;
-    }
-    try {
-      // The same id again: what was applied unseen is not applied twice.
-      return await reservation.commit(write.body.length, details);
-    } catch (error) {
-      this.suspects.add(write.tenant);
-      await this.entries.undo(write.tenant, write.key, version).catch(() => undefined);
+      const { tenant, key } = write;
+      this.suspects.add(tenant);
+      const undone = this.entries.undo(tenant, key, version, budget).catch(() => undefined);
+      // Sent in any case; whoever has waited long enough is not kept for it.
+      if (!budget.isOver) await undone;
       throw error;
     }
   }
 
-  /** Takes the write back from the storage; what it had replaced is lost there, so from the ledger as well. */
-  private async undo({ tenant, key }: CacheWrite, { version }: PutResult): Promise<void> {
+  /** The same id again: what was applied unseen is not applied twice. */
+  private async commitTwice(
+    write: CacheWrite,
+    reservation: Reservation,
+    details: CommitDetails,
+  ): Promise<CommitReply | null> {
+    const bytes = write.body.length;
     try {
-      const undone = await this.entries.undo(tenant, key, version);
-      if (undone.removed) await this.checker.remove(tenant, key, undone.version);
+      return await reservation.commit(bytes, details);
+    } catch (error) {
+      if (!(error instanceof QuotaUnavailableError) || reservation.budget.isOver) throw error;
+      return reservation.commit(bytes, details);
+    }
+  }
+
+  /** Takes the write back from the storage; what it had replaced is lost there, so from the ledger as well. */
+  private async undo(
+    { tenant, key }: CacheWrite,
+    { version }: PutResult,
+    budget: Budget,
+  ): Promise<void> {
+    try {
+      const undone = await this.entries.undo(tenant, key, version, budget);
+      if (undone.removed) await this.checker.remove(tenant, key, undone.version, budget);
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
       this.suspects.add(tenant);
     }
   }
 
-  private async usageOf(tenant: string): Promise<Usage | null> {
+  /** For the headers only. */
+  private async usageOf(tenant: string, budget: Budget): Promise<Usage | null> {
     try {
-      return await this.tracker.read(tenant);
+      return await budget.step('read', () => this.tracker.read(tenant), { applied: 'no' });
     } catch {
       return null;
     }

@@ -1,6 +1,20 @@
-import { QuotaUnavailableError, UsageSource, type SourceEntry } from '@app/quota';
+import {
+  postgresContact,
+  QuotaUnavailableError,
+  UsageSource,
+  type Budget,
+  type SourceEntry,
+  type StoreBreakers,
+  type StoreContact,
+} from '@app/quota';
 import type { DataSource } from 'typeorm';
-import { runStatement, wasRefused, type Row } from '../database/run-statement';
+import {
+  NoConnectionError,
+  runStatement,
+  wasRefused,
+  type Row,
+  type Statement,
+} from '../database/run-statement';
 import { DELETE, GET, GET_LARGE, LOOKUP, PAGE, PURGE, PUT, SWEEP, UNDO } from './entry-sql';
 
 export interface StoredBody {
@@ -26,9 +40,35 @@ export interface DeleteResult {
   readonly version: number;
 }
 
-/** For an answer, in ms, and how much longer a value may take: 100 MB get some 30 s more. */
+/**
+ * For an answer, in ms, and how much longer a value may take: 100 MB get some 30 s more. This is also
+ * what upkeep has, and an embedded database, where slow means only slow.
+ */
 const DEADLINE_MS = 6_000;
 const SLOWEST_BYTES_PER_MS = 3_500;
+
+/** Values up to here are answered in the time that any request has. */
+const SMALL_BYTES = 65_536;
+/** For a request's statement with a small value, in ms; for each byte above, until others hold. */
+const SMALL_DEADLINE_MS = 400;
+const FIRST_BYTES_PER_MS = 100;
+
+export interface EntryRepositoryOptions {
+  /** Statements run behind that of PostgreSQL. */
+  readonly breakers?: StoreBreakers;
+  /** Requests wait as long as upkeep does, for a database that is in this process. */
+  readonly patient?: boolean;
+}
+
+/** What a statement is beside its text. */
+interface Work {
+  /** How much goes over the line beside what every statement has. */
+  readonly bytes?: number;
+  /** The time of the request it belongs to; absent: it is upkeep. */
+  readonly budget?: Budget | undefined;
+  /** Sent even when the request's time is over, since it makes good what the request did. */
+  readonly always?: boolean;
+}
 
 /** How many rows one statement of {@link PostgresEntryRepository.purge} removes at most. */
 const PURGE_BATCH = 500;
@@ -41,20 +81,28 @@ const PURGE_BATCH = 500;
  * have done it all the same.
  */
 export class PostgresEntryRepository extends UsageSource {
-  constructor(private readonly dataSource: DataSource) {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly options: EntryRepositoryOptions = {},
+  ) {
     super();
   }
 
-  /** Stores a value, in place of what the key had. `ttlMs` absent: it does not expire. */
+  /**
+   * Stores a value, in place of what the key had. `ttlMs` absent: it does not expire.
+   *
+   * @param budget of the request, here and below: a small value is waited for no longer than that
+   */
   async put(
     tenant: string,
     key: string,
     body: Buffer,
     contentType: string,
     ttlMs?: number,
+    budget?: Budget,
   ): Promise<PutResult> {
     const values = [tenant, Buffer.from(key), body, contentType, ttlMs ?? null];
-    const [row] = await this.rows('entry_put', PUT, values, body.length);
+    const [row] = await this.rows('entry_put', PUT, values, { bytes: body.length, budget });
     return {
       version: number(row, 'version'),
       replaced: row?.['was_live'] === true,
@@ -63,11 +111,12 @@ export class PostgresEntryRepository extends UsageSource {
   }
 
   /** The live value, or null. A large one is asked for when its size is known, since it takes its time. */
-  async get(tenant: string, key: string): Promise<StoredBody | null> {
+  async get(tenant: string, key: string, budget?: Budget): Promise<StoredBody | null> {
     const place = [tenant, Buffer.from(key)];
-    let [row] = await this.rows('entry_get', GET, place);
+    let [row] = await this.rows('entry_get', GET, place, { budget });
     if (row?.['body'] === null) {
-      [row] = await this.rows('entry_get', GET_LARGE, place, number(row, 'bytes'));
+      const bytes = number(row, 'bytes');
+      [row] = await this.rows('entry_get', GET_LARGE, place, { bytes, budget });
     }
     if (row === undefined) return null;
     return {
@@ -78,13 +127,15 @@ export class PostgresEntryRepository extends UsageSource {
     };
   }
 
-  async delete(tenant: string, key: string): Promise<DeleteResult> {
-    return removal(await this.rows('entry_delete', DELETE, [tenant, Buffer.from(key)]));
+  async delete(tenant: string, key: string, budget?: Budget): Promise<DeleteResult> {
+    const place = [tenant, Buffer.from(key)];
+    return removal(await this.rows('entry_delete', DELETE, place, { budget }));
   }
 
   /** Takes a write back, unless the key has changed since. What it had replaced stays lost. */
-  async undo(tenant: string, key: string, version: number): Promise<DeleteResult> {
-    return removal(await this.rows('entry_undo', UNDO, [tenant, Buffer.from(key), version]));
+  async undo(tenant: string, key: string, version: number, budget?: Budget): Promise<DeleteResult> {
+    const values = [tenant, Buffer.from(key), version];
+    return removal(await this.rows('entry_undo', UNDO, values, { budget, always: true }));
   }
 
   /** Removes all that the tenant has, for good. Returns how many rows that were. */
@@ -124,21 +175,53 @@ export class PostgresEntryRepository extends UsageSource {
     return (await this.rows('entry_lookup', LOOKUP, [tenant, wanted])).map(entry);
   }
 
-  /** @param bytes how much goes over the line beside what every statement has */
   private async rows(
     operation: string,
     text: string,
     values: readonly unknown[],
-    bytes = 0,
+    work: Work = {},
   ): Promise<Row[]> {
-    const deadlineMs = Math.ceil(DEADLINE_MS + bytes / SLOWEST_BYTES_PER_MS);
-    try {
-      return await runStatement(this.dataSource, { text, values, deadlineMs });
-    } catch (error) {
-      const applied = wasRefused(error) ? 'no' : 'unknown';
-      throw new QuotaUnavailableError(operation, { cause: error, applied });
-    }
+    const { bytes = 0, always = false } = work;
+    const budget = this.options.patient === true ? undefined : work.budget;
+    const deadlineMs = budget === undefined ? patientDeadlineMs(bytes) : deadlineMsFor(bytes);
+    const send = (): Promise<Row[]> => this.guarded(operation, { text, values, deadlineMs });
+    if (budget === undefined || bytes > SMALL_BYTES) return send();
+    return always ? budget.wait(operation, send()) : budget.step(operation, send);
   }
+
+  private guarded(operation: string, statement: Statement): Promise<Row[]> {
+    const run = async (): Promise<Row[]> => {
+      try {
+        return await runStatement(this.dataSource, statement);
+      } catch (error) {
+        const applied = wasRefused(error) ? 'no' : 'unknown';
+        throw new QuotaUnavailableError(operation, {
+          ...{ cause: error, applied, contact: contactOf(error) },
+        });
+      }
+    };
+    return this.options.breakers?.run('postgres', operation, run) ?? run();
+  }
+}
+
+function patientDeadlineMs(bytes: number): number {
+  return Math.ceil(DEADLINE_MS + bytes / SLOWEST_BYTES_PER_MS);
+}
+
+/** Of a request: short where the value is small, and for larger ones soon as long as for all others. */
+function deadlineMsFor(bytes: number): number {
+  const more = Math.max(0, bytes - SMALL_BYTES);
+  return Math.min(
+    SMALL_DEADLINE_MS + Math.ceil(more / FIRST_BYTES_PER_MS),
+    patientDeadlineMs(more),
+  );
+}
+
+/** Where the pool is full, the server was not asked; what is out of time says that it is silent. */
+function contactOf(error: unknown): StoreContact {
+  if (error instanceof NoConnectionError)
+    return error.poolIsFull ? 'answered' : contactOf(error.cause);
+  return error instanceof QuotaUnavailableError ? 'silent' : postgresContact(error);
 }
 
 function removal([row]: Row[]): DeleteResult {

@@ -31,6 +31,12 @@ const APP_POOL = {
 } as const;
 
 /**
+ * For values, apart from the one above, so that large ones on their way and quotas do not wait for
+ * each other's connections.
+ */
+const VALUE_POOL = { ...APP_POOL, max: 6 } as const;
+
+/**
  * For migrations: no end to a statement, since one on a large table takes its time, but one to
  * waiting for a lock, be it another instance's migrations or a table in use.
  */
@@ -55,7 +61,7 @@ interface ConnectionPool {
 export class AppDataSource extends DataSource {
   constructor(
     database: Target,
-    pool: typeof APP_POOL | typeof MIGRATION_POOL,
+    pool: typeof APP_POOL | typeof VALUE_POOL | typeof MIGRATION_POOL,
     /** What ends with this DataSource. */
     private readonly owned?: EmbeddedPostgres | undefined,
   ) {
@@ -128,6 +134,11 @@ export async function createDataSource(settings: DatabaseSettings): Promise<Data
     await embedded?.close();
     throw error;
   }
+}
+
+/** A second pool on a server whose tables are up to date. @throws what pg says when it cannot be used. */
+export function createValueDataSource(databaseUrl: string): Promise<DataSource> {
+  return new AppDataSource({ connectionString: databaseUrl }, VALUE_POOL).initialize();
 }
 
 /** For TypeORM's command line: not connected yet, and with all the time migrations may need. */

@@ -126,15 +126,21 @@ export class ServerProcess {
   }
 
   private signalAll(signal: NodeJS.Signals): number[] {
-    const pids = this.isRunning() ? [this.pid, ...childrenOf(this.pid)] : [];
-    for (const pid of pids) {
-      try {
-        process.kill(pid, signal);
-      } catch {
-        // A child that has just ended by itself.
+    const signalled = new Set<number>();
+    // The list of children leaves some out while they come and go, until all have stopped.
+    for (;;) {
+      const pids = this.isRunning() ? [this.pid, ...childrenOf(this.pid)] : [];
+      const found = pids.filter((pid) => !signalled.has(pid));
+      if (found.length === 0) return [...signalled];
+      for (const pid of found) {
+        signalled.add(pid);
+        try {
+          process.kill(pid, signal);
+        } catch {
+          // A child that has just ended by itself.
+        }
       }
     }
-    return pids;
   }
 
   private watch(child: ChildProcess): ChildProcess {

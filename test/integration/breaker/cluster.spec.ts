@@ -19,7 +19,7 @@ const TENANTS = 60;
 let nodes: ClusterServers;
 let cluster: Cluster;
 let app: TestingModule;
-let changes: { state: StoreState; at: number }[];
+let changes: { state: StoreState; at: number; cause?: string }[];
 /** Which of the three masters each tenant is on. */
 let homes: number[];
 
@@ -39,8 +39,8 @@ beforeEach(async () => {
   }).compile();
   await app.init();
   changes = [];
-  app.get(QuotaObserver).on('store', ({ state }) => {
-    changes.push({ state, at: performance.now() });
+  app.get(QuotaObserver).on('store', ({ state, cause }) => {
+    changes.push({ state, at: performance.now(), ...(cause !== undefined && { cause }) });
   });
   const keys = new RedisKeys();
   const slots = Array.from({ length: TENANTS }, (_, n) =>

@@ -14,7 +14,7 @@ import { startRedis, waitUntil, type RedisServer } from '../../support';
 import { measureOutage, pause } from './outage';
 
 /** What RedisCalls waits for an answer. */
-const DEADLINE_MS = 400;
+const DEADLINE_MS = 250;
 
 /** No answer comes later, but for the time that this process itself stood still. */
 const LATEST_MS = 500;

@@ -111,7 +111,8 @@ describe('a connection', () => {
         await jest.advanceTimersByTimeAsync(401);
         await work;
       };
-      for (let i = 0; i < 12; i++) await ask();
+      // 13 times 401 ms, of which the last is over after 100.
+      for (let i = 0; i < 13; i++) await ask();
       expect(client.disconnects).toEqual([]);
       await ask();
       expect(client.disconnects).toEqual([true]);
@@ -121,6 +122,43 @@ describe('a connection', () => {
     } finally {
       jest.useRealTimers();
     }
+  });
+
+  it('that is silent is waited for once, however many calls meet it, of whatever part', async () => {
+    const client = new StubClient();
+    const never = (): Promise<never> => new Promise(() => undefined);
+    const began = performance.now();
+    const ended = (work: Promise<unknown>): Promise<number> =>
+      work.catch(() => undefined).then(() => performance.now() - began);
+    const first = ended(callsOn(client, 400).guard('x', never));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const second = ended(callsOn(client, 400).guard('y', never));
+    expect(Math.abs((await first) - (await second))).toBeLessThan(100);
+    // Not so short that an answer could not come.
+    const third = performance.now();
+    const answer = (): Promise<string> =>
+      new Promise((resolve) => setTimeout(() => resolve('there'), 50));
+    expect(await callsOn(client, 400).guard('z', answer)).toBe('there');
+    expect(performance.now() - third).toBeLessThan(400);
+    // It has ended with that.
+    const fourth = performance.now();
+    await callsOn(client, 400)
+      .guard('x', never)
+      .catch(() => undefined);
+    expect(performance.now() - fourth).toBeGreaterThanOrEqual(390);
+  });
+
+  it('of one node of a Cluster is not all that there is', async () => {
+    const node = new StubClient();
+    const cluster = new StubClient();
+    node.status = 'end';
+    const [one, all] = [node, cluster].map((client) => client as unknown as RedisClient);
+    const send = (): Promise<never> => Promise.reject(new Error('Connection is closed.'));
+    const work = new RedisCalls(one!, 500, all).guard('tenants', send);
+    await expect(work).rejects.toMatchObject({ contact: 'silent' });
+    cluster.status = 'close';
+    const again = new RedisCalls(one!, 500, all).guard('tenants', send);
+    await expect(again).rejects.toMatchObject({ contact: 'lost' });
   });
 
   it('leaves no timer behind', async () => {

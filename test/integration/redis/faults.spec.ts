@@ -153,7 +153,7 @@ describe('a process that stalls', () => {
     // From now on Redis knows the script.
     await s.used();
     const reading = s.tracker.read(s.tenant);
-    // Beyond the deadline of 400 ms; the answer is there long before.
+    // Beyond the deadline of 250 ms; the answer is there long before.
     const until = now() + 700;
     while (now() < until);
     expect(await reading).toMatchObject({ committedBytes: 10 });

@@ -64,12 +64,17 @@ const CONFIRM_MS = 200;
 /** After a sign of return the probes of all instances are spread over so many ms. */
 const SIGN_SPREAD_MS = 100;
 
-/** Holds no process back from its end. */
+/**
+ * Holds no process back from its end. After a stall of this process its timers run before its
+ * sockets are read, in which an answer may lie: they get one look.
+ */
 const systemClock: BreakerClock = {
   after(ms, task) {
-    const timer = setTimeout(task, ms).unref();
+    let look: NodeJS.Immediate | undefined;
+    const timer = setTimeout(() => (look = setImmediate(task).unref()), ms).unref();
     return () => {
       clearTimeout(timer);
+      clearImmediate(look);
     };
   },
   random: Math.random,

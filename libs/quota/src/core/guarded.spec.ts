@@ -123,6 +123,23 @@ describe('GuardedQuotaStore', () => {
   });
 });
 
+describe('StoreBreakers', () => {
+  it('lets work of others behind the same breaker, and learns from it', async () => {
+    const breakers = new StoreBreakers(new QuotaObserver());
+    breakers.add('postgres', { probe: lost });
+    await expect(breakers.run('postgres', 'x', async () => 1)).resolves.toBe(1);
+    await expect(breakers.run('postgres', 'x', lost)).rejects.toMatchObject({ operation: 'x' });
+    const work = jest.fn(async () => 1);
+    await expect(breakers.run('postgres', 'y', work)).rejects.toMatchObject({
+      ...{ operation: 'y', applied: 'no', contact: 'lost' },
+    });
+    expect(work).not.toHaveBeenCalled();
+    expect(breakers.states()).toEqual({ postgres: 'open' });
+    await expect(breakers.run('redis', 'z', work)).resolves.toBe(1);
+    breakers.stop();
+  });
+});
+
 describe('inTime', () => {
   it('does not count a stall of this process', async () => {
     const late = new Promise((resolve) => setTimeout(resolve, 410, 'late'));

@@ -45,6 +45,30 @@ describe('Holds', () => {
     expect(await holds.drain(1)).toBe(false);
   });
 
+  it('does not wait for what its owner has given up, but counts it until it lapses', async () => {
+    let now = 0;
+    const holds = new Holds(() => now);
+    holds.open('a', 10, 100);
+    holds.open('b', 5, 100);
+    holds.abandon('a');
+    holds.abandon('never');
+    const order: string[] = [];
+    const drained = holds.drain(10_000).then((done) => order.push(`drained ${String(done)}`));
+    await Promise.resolve();
+    expect(order).toEqual([]);
+    holds.abandon('b');
+    await drained;
+    expect(order).toEqual(['drained true']);
+    expect(holds.bytes).toBe(15);
+    // An answer that comes late settles it all the same.
+    holds.settle('a');
+    expect(holds.bytes).toBe(5);
+    now = 100;
+    expect(holds.bytes).toBe(0);
+    holds.open('c', 1, 100);
+    expect(await holds.drain(1)).toBe(false);
+  });
+
   it('tells once which tenants were touched', () => {
     const holds = new Holds();
     for (const tenant of ['a', 'b', 'a']) holds.touch(tenant);

@@ -15,6 +15,8 @@ interface Open {
  */
 export class Holds {
   private readonly reservations = new Map<string, Open>();
+  /** Open ones whose owner has given them up: they count, but nobody is going to settle them. */
+  private readonly abandoned = new Set<string>();
   private touched = new Set<string>();
   private held = 0;
   private underWay = 0;
@@ -52,8 +54,13 @@ export class Holds {
   settle(id: string): void {
     const open = this.reservations.get(id);
     if (open === undefined) return;
-    this.reservations.delete(id);
-    this.held -= open.bytes;
+    this.forget(id, open);
+    this.tellIdle();
+  }
+
+  /** Goes on counting until its deadline, as in the ledger, but is not waited for. */
+  abandon(id: string): void {
+    if (this.reservations.has(id)) this.abandoned.add(id);
     this.tellIdle();
   }
 
@@ -82,7 +89,7 @@ export class Holds {
   }
 
   private isIdle(): boolean {
-    return this.underWay === 0 && this.reservations.size === 0;
+    return this.underWay === 0 && this.reservations.size === this.abandoned.size;
   }
 
   private tellIdle(): void {
@@ -91,10 +98,15 @@ export class Holds {
 
   private forgetLapsed(): void {
     const now = this.clock();
-    for (const [id, { bytes, lapsesAt }] of this.reservations) {
-      if (lapsesAt > now) return;
-      this.reservations.delete(id);
-      this.held -= bytes;
+    for (const [id, open] of this.reservations) {
+      if (open.lapsesAt > now) return;
+      this.forget(id, open);
     }
+  }
+
+  private forget(id: string, { bytes }: Open): void {
+    this.reservations.delete(id);
+    this.abandoned.delete(id);
+    this.held -= bytes;
   }
 }

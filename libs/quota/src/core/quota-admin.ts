@@ -1,3 +1,4 @@
+import { Budget } from './budget';
 import type { QuotaObserver } from './observer';
 import type { QuotaCacheService } from './quota-cache.service';
 import type { ChangeOptions, QuotaPage, QuotaPatch, QuotaStore } from './quota-store';
@@ -5,6 +6,9 @@ import type { QuotaRow } from './quota-source';
 import type { Reconciler, ReconcileReport } from './reconciler';
 import { parseTenantId } from './tenant';
 import type { UsageTracker } from './usage-tracker';
+
+/** Ms that an operator waits for a change of a quota, longer than a request: row locks take their turn. */
+const CHANGE_MS = 2_000;
 
 /** What an operator does with quotas. A change holds on every instance for the next request. */
 export class QuotaAdmin {
@@ -26,15 +30,23 @@ export class QuotaAdmin {
     return (await this.store.load(parseTenantId(tenant))).row;
   }
 
-  /** Creates or changes a quota. @throws InvalidTenantError, QuotaConflictError, QuotaUnavailableError */
+  /**
+   * Creates or changes a quota.
+   *
+   * @throws InvalidTenantError, QuotaConflictError
+   * @throws QuotaUnavailableError after 2 s at most; `applied: 'unknown'`: it may be made all the same
+   */
   async set(
     tenant: string,
     patch: QuotaPatch,
     options: ChangeOptions,
   ): Promise<{ row: QuotaRow; created: boolean }> {
-    const { row, created, stamp } = await this.store.change(parseTenantId(tenant), patch, options);
-    await this.announce(tenant, row, stamp, options.actor);
-    return { row, created };
+    parseTenantId(tenant);
+    return this.inTime(async () => {
+      const { row, created, stamp } = await this.store.change(tenant, patch, options);
+      await this.announce(tenant, row, stamp, options.actor);
+      return { row, created };
+    });
   }
 
   /**
@@ -42,10 +54,14 @@ export class QuotaAdmin {
    * way bounce. False when it had no row (its entries are gone all the same).
    */
   async delete(tenant: string, options: ChangeOptions): Promise<boolean> {
-    const deleted = await this.store.delete(parseTenantId(tenant), options);
-    if (deleted !== null) await this.announce(tenant, null, deleted.stamp, options.actor);
+    parseTenantId(tenant);
+    const deleted = await this.inTime(async () => {
+      const row = await this.store.delete(tenant, options);
+      if (row !== null) await this.announce(tenant, null, row.stamp, options.actor);
+      return row !== null;
+    });
     await this.tracker.drop(tenant);
-    return deleted !== null;
+    return deleted;
   }
 
   /** Recomputes the tenant's usage from what is really stored. */
@@ -53,6 +69,11 @@ export class QuotaAdmin {
     const report = await this.reconciler.reconcile(parseTenantId(tenant));
     await this.tracker.accept(tenant);
     return report;
+  }
+
+  /** What is late goes on: a change that is made after all must be told of. */
+  private inTime<T>(change: () => Promise<T>): Promise<T> {
+    return new Budget(CHANGE_MS).wait('quota_change', change());
   }
 
   private async announce(

@@ -34,7 +34,13 @@ interface Held {
 const RETRY_AFTER_FAILURE_MS = 1_000;
 
 /** A request that could do with the copy held waits so long for a newer one, in ms. */
-const PATIENCE_MS = 200;
+const PATIENCE_MS = 150;
+
+/**
+ * So long a load waits for the shared copy, in ms, before it asks the source: a Redis that hangs must
+ * leave a request the time to find that out with its reservation too, and to ask the bank.
+ */
+const SHARED_PATIENCE_MS = 100;
 
 /** A tenant's row as the core sees it. */
 export function quotaFromRow(row: QuotaRow, stamp: number): TenantQuota {
@@ -215,7 +221,8 @@ export class QuotaCacheService {
   ): Promise<{ readonly shared: TenantQuota | null; readonly error?: unknown }> {
     if (this.shared === null) return { shared: null };
     try {
-      const shared = await this.shared.get(tenant);
+      const copy = this.shared.get(tenant);
+      const shared = await inTime('config-get', SHARED_PATIENCE_MS, copy);
       this.observer.emit('cache', { tier: 'redis', hit: shared !== null });
       return { shared };
     } catch (error) {

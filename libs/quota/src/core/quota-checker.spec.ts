@@ -368,6 +368,25 @@ describe('QuotaChecker, of what is open here', () => {
     expect(checker.takeTouched()).toEqual(['beta', 'gamma']);
   });
 
+  it('does not wait, once it drains, for what could not be settled and nobody will try again', async () => {
+    const { checker, tracker } = setUp();
+    const away = new QuotaUnavailableError('commit', { applied: 'unknown' });
+    jest.spyOn(tracker, 'commit').mockRejectedValue(away);
+    jest.spyOn(tracker, 'release').mockRejectedValue(away);
+    const write = { tenant: 'acme', bytes: 10 };
+    await expect(checker.run(write, async () => undefined)).rejects.toBe(away);
+    const own = new Error('own');
+    await expect(checker.run(write, () => Promise.reject(own))).rejects.toBe(own);
+    // One whose owner may try again is waited for, until it says otherwise.
+    const reservation = reservationOf(await checker.reserve(write));
+    await expect(reservation.commit()).rejects.toBe(away);
+    expect(checker.reservedBytes).toBe(30);
+    expect(await checker.drain(20)).toBe(false);
+    reservation.abandon();
+    expect(await checker.drain(0)).toBe(true);
+    expect(checker.reservedBytes).toBe(30);
+  });
+
   it('takes nothing new once it drains, and settles what is open', async () => {
     const { checker } = setUp();
     const open = reservationOf(await checker.reserve({ tenant: 'acme', key: 'a', bytes: 10 }));
@@ -379,6 +398,36 @@ describe('QuotaChecker, of what is open here', () => {
     expect((await checker.check({ tenant: 'acme', bytes: 1 })).admitted).toBe(true);
     await open.commit();
     expect(await drained).toBe(true);
+  });
+});
+
+describe('QuotaAdmin with slow stores', () => {
+  it('lets nobody wait for more than 2 s, and tells of a change that is made after all', async () => {
+    const { admin, store, quotas } = setUp();
+    const change = store.change.bind(store);
+    const remove = store.delete.bind(store);
+    let made = (): void => undefined;
+    const answer = new Promise<void>((resolve) => (made = resolve));
+    jest.spyOn(store, 'change').mockImplementation(async (...args) => {
+      await answer;
+      return change(...args);
+    });
+    jest.spyOn(store, 'delete').mockImplementation(async (...args) => {
+      await answer;
+      return remove(...args);
+    });
+    const started = performance.now();
+    const late = { operation: 'quota_change', applied: 'unknown' };
+    await Promise.all([
+      expect(admin.set('acme', { quotaMb: 7 }, { actor: 'test' })).rejects.toMatchObject(late),
+      expect(admin.delete('other', { actor: 'test' })).rejects.toMatchObject(late),
+    ]);
+    expect(performance.now() - started).toBeLessThan(2_500);
+    const announce = jest.spyOn(quotas, 'announce');
+    made();
+    await new Promise(setImmediate);
+    expect(announce).toHaveBeenCalledWith(expect.objectContaining({ quotaBytes: 7 * MB }));
+    expect((await quotas.getQuota('acme')).quotaBytes).toBe(7 * MB);
   });
 });
 

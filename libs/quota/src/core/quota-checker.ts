@@ -13,6 +13,7 @@ import { resolveMode, type Rollout } from './rollout';
 import { parseTenantId } from './tenant';
 import {
   usedBytes,
+  type CommitReply,
   type RefundReply,
   type RemoveReply,
   type ReserveReply,
@@ -153,7 +154,7 @@ export class QuotaChecker {
       await this.releaseQuietly(reservation);
       throw error;
     }
-    const reply = await reservation.commit(stored);
+    const reply = await this.commitOnce(reservation, stored);
     if (reply?.outcome === 'refused' || reply?.outcome === 'bounced') {
       await undo?.();
       throw lateRefusal(reservation, reply);
@@ -161,8 +162,17 @@ export class QuotaChecker {
     return verdict;
   }
 
-  /** Removes an entry and gives its bytes back. Never refused by a limit or a mode. */
-  async remove(tenant: string, key: string, version?: number): Promise<RemoveReply> {
+  /**
+   * Removes an entry and gives its bytes back. Never refused by a limit or a mode.
+   *
+   * @param budget as for {@link reserve}
+   */
+  async remove(
+    tenant: string,
+    key: string,
+    version?: number,
+    budget = new Budget(),
+  ): Promise<RemoveReply> {
     parseTenantId(tenant);
     parseKey(key);
     this.holds.touch(tenant);
@@ -172,7 +182,7 @@ export class QuotaChecker {
       key,
       ...(version !== undefined && { version }),
     };
-    return new Budget().step('remove', () => this.tracker.remove(request));
+    return budget.step('remove', () => this.tracker.remove(request));
   }
 
   /** Gives back bytes that were charged without a key. Never refused. */
@@ -269,11 +279,12 @@ export class QuotaChecker {
 
   private open(fields: ReservationFields, budget: Budget | undefined): Reservation {
     const { tenant, id, bytes, mode } = fields;
-    if (mode === 'off') return new Reservation(null, fields);
+    if (mode === 'off') return new Reservation(null, fields, { budget });
     this.holds.touch(tenant);
     this.holds.open(id, bytes, this.options.reservationTtlMs);
     const onSettled = (): void => this.holds.settle(id);
-    return new Reservation(this.tracker, fields, { onSettled, budget });
+    const onAbandoned = (): void => this.holds.abandon(id);
+    return new Reservation(this.tracker, fields, { onSettled, onAbandoned, budget });
   }
 
   private report(forecast: QuotaForecast, started: number): void {
@@ -295,6 +306,20 @@ export class QuotaChecker {
     } catch (error) {
       // The deadline gives the bytes back; the caller's own error matters more than ours.
       this.observer.emit('error', errorEvent('release', error, reservation.tenant));
+      reservation.abandon();
+    }
+  }
+
+  /** The caller has no reservation to try again with. */
+  private async commitOnce(
+    reservation: Reservation,
+    stored: number | undefined,
+  ): Promise<CommitReply | null> {
+    try {
+      return await reservation.commit(stored);
+    } catch (error) {
+      reservation.abandon();
+      throw error;
     }
   }
 }

@@ -31,6 +31,8 @@ const SMALL_VALUE_BYTES = 65_536;
 export interface ReservationOptions {
   /** Told once, when the ledger has settled it. */
   readonly onSettled?: () => void;
+  /** Told when its owner has given it up unsettled. */
+  readonly onAbandoned?: () => void;
   /** The time of the request it belongs to; otherwise each call has its own. */
   readonly budget?: Budget | undefined;
 }
@@ -149,7 +151,16 @@ export class Reservation {
     );
   }
 
-  private get budget(): Budget {
+  /**
+   * For its owner, when neither `commit` nor `release` was answered and it will not try again: the
+   * bytes go back at the deadline, and a shutdown does not wait for them. Settled: does nothing.
+   */
+  abandon(): void {
+    if (this.current === 'open') this.options.onAbandoned?.();
+  }
+
+  /** What is left of the request's time, for other steps of it; a new one where it has none. */
+  get budget(): Budget {
     return this.options.budget ?? new Budget();
   }
 

@@ -18,6 +18,17 @@ export class StoreBreakers {
     return breaker;
   }
 
+  /**
+   * Runs work of your own that asks a store too, behind the breaker of that store: refused at once
+   * while it is away, and what the work finds out counts for all. Throw QuotaUnavailableError with
+   * the `contact` that says what was found. Where there is no such store, the work just runs.
+   *
+   * @throws QuotaUnavailableError (`applied: 'no'`) at once unless closed, and what the work throws.
+   */
+  run<T>(store: StoreName, operation: string, work: () => Promise<T>): Promise<T> {
+    return this.breakers.get(store)?.run(operation, work) ?? work();
+  }
+
   /** Of the stores that there are; empty where everything is kept in this process. */
   states(): Partial<Record<StoreName, StoreState>> {
     return Object.fromEntries([...this.breakers].map(([store, { state }]) => [store, state]));

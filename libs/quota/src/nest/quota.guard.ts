@@ -121,6 +121,7 @@ export class QuotaGuard implements CanActivate {
       if (quota.handling || reservation.state !== 'open') return;
       reservation.release().catch((error: unknown) => {
         this.observer.emit('error', errorEvent('release', error, quota.tenant));
+        reservation.abandon();
       });
     });
   }

@@ -52,6 +52,8 @@ export class QuotaInterceptor implements NestInterceptor {
       throw error instanceof QuotaError ? toHttpException(error) : error;
     } finally {
       if (quota.reservation.settledUsage !== null) this.setHeaders(context, quota);
+      // The request ends here: nobody is left to settle it.
+      quota.reservation.abandon();
     }
   }
 

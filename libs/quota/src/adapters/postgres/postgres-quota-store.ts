@@ -21,6 +21,9 @@ import { TenantTurns } from './tenant-turns';
 import { unavailable } from './database-errors';
 import { inTransaction, withConnection, type Row, type Session } from './session';
 
+/** ms that a load, for which requests wait, waits for a connection; below the deadline it has in all. */
+const LOAD_WAIT_MS = 300;
+
 /**
  * Quotas in PostgreSQL, in the tables of `quotaMigrations`. Stamps are the ids of the audit trail.
  *
@@ -41,11 +44,12 @@ export class PostgresQuotaStore extends QuotaStore {
 
   async load(tenant: string): Promise<{ row: QuotaRow | null; stamp: number }> {
     parseTenantId(tenant);
-    return withConnection(this.dataSource, 'config', async (session) => {
+    const read = async (session: Session): Promise<{ row: QuotaRow | null; stamp: number }> => {
       const [raw] = await session.query(LOAD, [tenant]);
       const found = raw !== undefined && raw['tenant_id'] !== null;
       return { row: found ? toQuotaRow(raw) : null, stamp: toStamp(raw) };
-    });
+    };
+    return withConnection(this.dataSource, 'config', read, LOAD_WAIT_MS);
   }
 
   async list(query: { after?: string; limit: number }): Promise<QuotaPage> {

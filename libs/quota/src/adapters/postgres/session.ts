@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { Budget, QuotaUnavailableError } from '../../core';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver';
 import { isRefusal, unavailable } from './database-errors';
 import { quotaPostgresOptions } from './postgres-options';
@@ -20,6 +21,14 @@ interface Client {
   }): Promise<{ rows: Row[] }>;
   on(event: 'error', listener: (error: Error) => void): unknown;
   off(event: 'error', listener: (error: Error) => void): unknown;
+}
+
+type Connection = [client: Client, release: (error?: Error) => void];
+
+interface Pool {
+  readonly totalCount: number;
+  readonly options: { readonly max?: number };
+  on(event: 'connect', listener: (client: Client) => void): unknown;
 }
 
 /** One connection, borrowed from the pool. */
@@ -46,15 +55,17 @@ export class Session {
  * into the pool after a timeout, with the unanswered statement still on it, and the next caller
  * waits behind that; here such a connection is destroyed.
  *
+ * @param waitMs for a free connection; the pool's own limit unless given
  * @throws QuotaUnavailableError for whatever the driver throws.
  */
 export async function withConnection<T>(
   dataSource: DataSource,
   operation: string,
   work: (session: Session) => Promise<T>,
+  waitMs?: number,
 ): Promise<T> {
   try {
-    return await borrow(dataSource, work);
+    return await borrow(dataSource, operation, work, waitMs);
   } catch (error) {
     throw unavailable(operation, error);
   }
@@ -95,10 +106,6 @@ async function rollBack(session: Session): Promise<void> {
   }
 }
 
-interface Pool {
-  on(event: 'connect', listener: (client: Client) => void): unknown;
-}
-
 const heard = new WeakSet<Pool>();
 
 /**
@@ -113,16 +120,11 @@ function hearNewConnections(pool: Pool): void {
 
 async function borrow<T>(
   dataSource: DataSource,
+  operation: string,
   work: (session: Session) => Promise<T>,
+  waitMs: number | undefined,
 ): Promise<T> {
-  const driver = dataSource.driver as unknown as Pick<PostgresDriver, 'obtainMasterConnection'> & {
-    readonly master: Pool;
-  };
-  hearNewConnections(driver.master);
-  const [client, release] = (await driver.obtainMasterConnection()) as [
-    Client,
-    (error?: Error) => void,
-  ];
+  const [client, release] = await connection(dataSource, operation, waitMs);
   const session = new Session(client);
   // Without a listener a connection that breaks between two statements would end the process.
   const onError = (error: Error): void => {
@@ -134,5 +136,31 @@ async function borrow<T>(
   } finally {
     client.off('error', onError);
     release(session.broken);
+  }
+}
+
+async function connection(
+  dataSource: DataSource,
+  operation: string,
+  waitMs: number | undefined,
+): Promise<Connection> {
+  const driver = dataSource.driver as unknown as Pick<PostgresDriver, 'obtainMasterConnection'> & {
+    readonly master: Pool;
+  };
+  hearNewConnections(driver.master);
+  const asked = driver.obtainMasterConnection() as Promise<Connection>;
+  if (waitMs === undefined) return asked;
+  // One that comes too late goes back unused.
+  const onLate = ([, release]: Connection): void => release();
+  try {
+    return await new Budget(waitMs).wait(operation, asked, { applied: 'no', onLate });
+  } catch (error) {
+    const { totalCount, options } = driver.master;
+    if (!(error instanceof QuotaUnavailableError) || totalCount < (options.max ?? Infinity)) {
+      throw error;
+    }
+    // With all connections in use the server was not asked, and is not away.
+    const cause = new Error('All connections of the pool are in use.');
+    throw new QuotaUnavailableError(operation, { applied: 'no', contact: 'answered', cause });
   }
 }

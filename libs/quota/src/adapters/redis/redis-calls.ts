@@ -5,13 +5,26 @@ import { classify, isOfThisCommand } from './failures';
 /** Any client of ioredis, given by the user. Recommended options: {@link quotaRedisOptions}. */
 export type RedisClient = Redis | Cluster;
 
-export const DEFAULT_DEADLINE_MS = 400;
+/**
+ * More than half of what a request has, so that a Redis that hangs leaves time for the bank. Measured
+ * figures of a healthy one: docs/decisions/0014-circuit-breaker.md.
+ */
+export const DEFAULT_DEADLINE_MS = 250;
 
 const MOVING_PAUSE_MS = 10;
 const RECONNECT_POLL_MS = 10;
 
 /** A connection on which nothing was answered this long, though asked, is dropped for a new one. */
 const SILENCE_MS = 5_000;
+
+/**
+ * A silence is one, however many calls meet it: one that begins in it waits until its end would be
+ * over, but not less than this. Otherwise the steps of a request would each wait the whole of it.
+ */
+const SHORTEST_DEADLINE_MS = 100;
+
+/** When the first call was made that nothing was answered after, of each client. */
+const silences = new WeakMap<RedisClient, number>();
 
 /** One call under way: whether it may have taken effect, and when nobody waits for it any more. */
 interface Attempt {
@@ -25,12 +38,11 @@ interface Attempt {
  * the wait for a connection nor all of a retry. Whatever happens, the promise settles in time.
  */
 export class RedisCalls {
-  /** When the first call was made that nothing was answered after. */
-  private silentSince: number | undefined;
-
   constructor(
     readonly client: RedisClient,
     readonly deadlineMs: number = DEFAULT_DEADLINE_MS,
+    /** Where the client is one node of a Cluster: the Cluster, whose state says whether all is lost. */
+    private readonly whole: RedisClient = client,
   ) {
     if (!Number.isInteger(deadlineMs) || deadlineMs < 1) {
       throw new RangeError('deadlineMs is not usable. Allowed: whole milliseconds, at least 1.');
@@ -51,7 +63,7 @@ export class RedisCalls {
   guard<T>(
     operation: string,
     send: () => Promise<T>,
-    deadline: number = this.newDeadline(),
+    deadline: number = this.deadlineInSilence(),
   ): Promise<T> {
     const attempt: Attempt = { operation, applied: 'no', over: false };
     this.silentSince ??= performance.now();
@@ -85,6 +97,21 @@ export class RedisCalls {
         },
       );
     });
+  }
+
+  private get silentSince(): number | undefined {
+    return silences.get(this.client);
+  }
+
+  private set silentSince(at: number | undefined) {
+    if (at === undefined) silences.delete(this.client);
+    else silences.set(this.client, at);
+  }
+
+  private deadlineInSilence(): number {
+    const now = performance.now();
+    const shortest = Math.min(SHORTEST_DEADLINE_MS, this.deadlineMs);
+    return Math.max((this.silentSince ?? now) + this.deadlineMs, now + shortest);
   }
 
   private async pursue<T>(attempt: Attempt, send: () => Promise<T>): Promise<T> {
@@ -134,7 +161,7 @@ export class RedisCalls {
   private unavailable(attempt: Attempt, cause: unknown): QuotaUnavailableError {
     const { operation, applied } = attempt;
     // A Cluster is ready as long as one of its nodes is: then only a part of it is away.
-    const silent = this.client.status === 'ready' ? 'silent' : 'lost';
+    const silent = this.whole.status === 'ready' ? 'silent' : 'lost';
     const contact = isOfThisCommand(cause) ? 'answered' : silent;
     return new QuotaUnavailableError(operation, { applied, cause, contact });
   }

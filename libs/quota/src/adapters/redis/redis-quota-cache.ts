@@ -8,7 +8,7 @@ import { RedisScripts } from './redis-scripts';
 export interface RedisQuotaCacheOptions {
   /** What every key begins with; must be that of the tracker. `quota` unless set. */
   readonly prefix?: string;
-  /** Ms after which a call that Redis has not answered fails; 400 unless set. */
+  /** Ms after which a call that Redis has not answered fails; 250 unless set. */
   readonly deadlineMs?: number;
 }
 

@@ -47,7 +47,7 @@ import { SMALL_VALUE_BYTES } from './value-lane';
 export interface RedisUsageTrackerOptions {
   /** What every key begins with; `quota` unless set. */
   readonly prefix?: string;
-  /** Ms after which a call that Redis has not answered fails; 400 unless set. */
+  /** Ms after which a call that Redis has not answered fails; 250 unless set. */
   readonly deadlineMs?: number;
   readonly onDefect?: DefectListener;
   /**

@@ -47,7 +47,7 @@ export class TenantListing {
   }
 
   private async ask({ client }: Master, args: string[]): Promise<Reply> {
-    const calls = new RedisCalls(client, this.calls.deadlineMs);
+    const calls = new RedisCalls(client, this.calls.deadlineMs, this.calls.client);
     const raw = await new RedisScripts(calls).run({ script: 'tenants', keys: [], args });
     return new Reply('tenants', raw);
   }
