@@ -21,7 +21,9 @@ export async function surveyRedis(redis: RedisClient): Promise<RedisSurvey> {
   const serving = found.filter((one) => one !== null);
   const policies = serving.flatMap(({ policy }) => policy ?? []);
   const policy = policies.find(evictsLedgers) ?? policies[0];
-  return { masters: masters.length, serving: serving.length, policy };
+  // The client forgets a node that it has lost; the others still know of it.
+  const known = Math.max(masters.length, ...serving.map(({ masters: size }) => size));
+  return { masters: known, serving: serving.length, policy };
 }
 
 /** With allkeys-* Redis throws counters and values away as it likes: 199 of 200 idle ones, when measured. */
@@ -33,9 +35,11 @@ export function evictsLedgers(policy: string | undefined): boolean {
 async function ask(
   master: Redis,
   ofCluster: boolean,
-): Promise<{ policy: string | undefined } | null> {
-  if (ofCluster && (await master.cluster('INFO')).includes('cluster_state:fail')) return null;
-  return { policy: /maxmemory_policy:(\S+)/.exec(await master.info('memory'))?.[1] };
+): Promise<{ policy: string | undefined; masters: number } | null> {
+  const cluster = ofCluster ? await master.cluster('INFO') : '';
+  if (cluster.includes('cluster_state:fail')) return null;
+  const policy = /maxmemory_policy:(\S+)/.exec(await master.info('memory'))?.[1];
+  return { policy, masters: Number(/cluster_size:(\d+)/.exec(cluster)?.[1] ?? 1) };
 }
 
 async function inTime<T>(answer: Promise<T>): Promise<T | null> {

@@ -94,7 +94,9 @@ it('Cluster: the service stores, one master with a bad policy or away is degrade
   const log = jest.spyOn(Logger.prototype, 'error').mockReturnValue();
   ends.push(async () => log.mockRestore());
   const service = await withPostgres('redis', `redis-cluster://${hosts}`);
-  await waitUntil(() => log.mock.calls.some(([line]) => String(line).includes('policy allkeys-lfu')));
+  await waitUntil(() =>
+    log.mock.calls.some(([line]) => String(line).includes('policy allkeys-lfu')),
+  );
   const health = await ready(service);
   expect(health).toMatchObject({ http: 200, status: 'degraded' });
   expect(health.details['redis']?.message).toContain('allkeys-lfu');

@@ -45,7 +45,11 @@ function load(
     tenants.map(async (tenant) => {
       for (let n = 0; !ended; n += 1) {
         outcomes.push(await put(instance, tenant, `k${i}-${n % 20}`, (1 + (n % 10)) * KB));
-        if (n % 5 === 0) await instance.remove(tenant, `k${i}-${(n * 3) % 20}`);
+        if (n % 5 === 0) {
+          const key = `k${i}-${(n * 3) % 20}`;
+          const version = world.storage.delete(tenant, key);
+          await instance.tracker.remove({ tenant, key, id: randomUUID(), version });
+        }
         await sleep(20);
       }
     }),
