@@ -371,14 +371,14 @@ export const MUTANTS = [
     ON_OUTAGE,
   ),
   plant(
-    'outage: a grant goes beyond the limit',
+    'grants: a grant goes beyond the limit',
     `${LEDGER_SQL}/bank.ts`,
     'p_hard - s.committed - s.reserved - s.folding_bytes, p_want + p_chunk',
     '2 * p_hard, p_want + p_chunk',
     ON_BANK_SQL,
   ),
   plant(
-    'outage: the bank admits what is on its way to the ledger',
+    'grants: the bank admits what is on its way to the ledger',
     `${LEDGER_SQL}/journal.ts`,
     '(s.granted_bytes + s.folding_bytes)',
     '(s.granted_bytes)',
