@@ -36,6 +36,7 @@ export async function baseline(lane: Lane, operation: Operation): Promise<Baseli
   await step.next?.(answer);
   await step.again?.();
   await settled(app);
+  await lane.forget(app.tenant);
   return { answer, commands };
 }
 
