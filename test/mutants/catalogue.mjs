@@ -18,6 +18,7 @@ const ON_BANK = [
 ];
 const ON_JOURNAL = ['test/integration/bank/killed.spec.ts'];
 const ON_BANK_SQL = ['test/integration/postgres/bank.spec.ts'];
+const ON_PARTED = ['test/integration/bank/one-of-three.spec.ts'];
 const ON_OUTAGE = ['test/integration/bank/outage.spec.ts'];
 const ON_AMNESIA = ['test/integration/bank/amnesia.spec.ts'];
 const ON_FAULTS = ['test/integration/faults/nth-command.spec.ts'];
@@ -329,11 +330,11 @@ export const MUTANTS = [
     ON_JOURNAL,
   ),
   plant(
-    'outage: the bank admits what is granted',
+    'parted: the bank admits what is granted',
     `${LEDGER_SQL}/journal.ts`,
     '(s.granted_bytes + s.folding_bytes)',
     '(s.folding_bytes)',
-    ON_OUTAGE,
+    ON_PARTED,
   ),
   plant(
     'outage: a refusal by the bank is passed on though something is granted',
@@ -371,14 +372,14 @@ export const MUTANTS = [
     ON_OUTAGE,
   ),
   plant(
-    'outage: a grant goes beyond the limit',
+    'grants: a grant goes beyond the limit',
     `${LEDGER_SQL}/bank.ts`,
     'p_hard - s.committed - s.reserved - s.folding_bytes, p_want + p_chunk',
     '2 * p_hard, p_want + p_chunk',
     ON_BANK_SQL,
   ),
   plant(
-    'outage: the bank admits what is on its way to the ledger',
+    'grants: the bank admits what is on its way to the ledger',
     `${LEDGER_SQL}/journal.ts`,
     '(s.granted_bytes + s.folding_bytes)',
     '(s.granted_bytes)',

@@ -130,25 +130,44 @@ class Line {
 
   private asked({ bytes, answered }: Piece): void {
     if (this.near.destroyed) return;
-    if (!answered) return this.forward(bytes);
+    if (!answered) {
+      this.forward(bytes);
+      return;
+    }
     const slot: Slot = {};
     this.slots.push(slot);
     const fault = this.protocol.isCommand(bytes) ? this.link.judge() : undefined;
-    if (fault === undefined) return this.forward(bytes);
+    if (fault === undefined) {
+      this.forward(bytes);
+      return;
+    }
     switch (fault.mode) {
-      case 'cut':
-        return this.end();
-      case 'error':
-        return this.refuse(slot, fault.error ?? 0);
+      case 'cut': {
+        this.end();
+        return;
+      }
+      case 'error': {
+        this.refuse(slot, fault.error ?? 0);
+        return;
+      }
       case 'late':
         this.late ??= [];
-        return this.forward(bytes);
+        {
+          this.forward(bytes);
+          return;
+        }
       case 'hang':
         slot.withheld = true;
-        return this.forward(bytes);
+        {
+          this.forward(bytes);
+          return;
+        }
       case 'reply lost':
         slot.lost = true;
-        return this.forward(bytes);
+        {
+          this.forward(bytes);
+          return;
+        }
     }
   }
 
@@ -172,7 +191,10 @@ class Line {
     }
     const slot = this.slots.find(({ reply }) => reply === undefined);
     if (slot === undefined) return;
-    if (slot.lost === true) return this.end();
+    if (slot.lost === true) {
+      this.end();
+      return;
+    }
     slot.reply = bytes;
     this.flush();
   }

@@ -13,7 +13,7 @@ import {
   UsageUpkeep,
   type QuotaModuleOptions,
 } from '@app/quota';
-import { Redis } from 'ioredis';
+import { type Redis } from 'ioredis';
 import { DataSource } from 'typeorm';
 import type { BankUpkeep } from '../../../libs/quota/src/core/bank-upkeep';
 import type { BankedTracker } from '../../../libs/quota/src/core/banked-tracker';
@@ -127,6 +127,15 @@ export class Lane {
 
   audit(tenant: string): Promise<Audit> {
     return audit(this.raw, tenant, this.prefix);
+  }
+
+  async isLeased(name: string): Promise<boolean> {
+    return (await this.raw.exists(`${this.prefix}:lease:${name}`)) === 1;
+  }
+
+  /** As when its time is over. */
+  async endLease(name: string): Promise<void> {
+    await this.raw.del(`${this.prefix}:lease:${name}`);
   }
 
   /** Of all values beside the ledger. */

@@ -6,7 +6,7 @@ import { baseline, runCase, type Baseline, type Case } from './run-case';
 import type { Operation } from './operation';
 
 /** Instances that work at once, each at one case at a time. */
-const LANES = 8;
+const LANES = 12;
 const STORES: readonly StoreName[] = ['redis', 'postgres'];
 
 /** What became of all cases of some operations. */
@@ -20,7 +20,9 @@ class Trial {
 
   async run(): Promise<void> {
     // The first time has more to do, such as the loading of scripts.
-    for (const operation of this.operations) await baseline(this.lanes[0]!, operation);
+    await this.share(this.operations, async (lane, operation) => {
+      await baseline(lane, operation);
+    });
     await this.share(this.operations, async (lane, operation) => {
       this.baselines.set(operation, await baseline(lane, operation));
     });

@@ -50,5 +50,5 @@ export async function journaled(app: App, work: () => Promise<void>): Promise<vo
   links.redis.up();
   await app.lane.ready();
   // Of an earlier case, in which it could not be given up.
-  await app.lane.raw.del(`${app.lane.prefix}:lease:fold`);
+  await app.lane.endLease('fold');
 }

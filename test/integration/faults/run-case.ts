@@ -36,6 +36,7 @@ export async function baseline(lane: Lane, operation: Operation): Promise<Baseli
   await step.next?.(answer);
   await step.again?.();
   await settled(app);
+  await lane.forget(app.tenant);
   return { answer, commands };
 }
 
@@ -62,6 +63,8 @@ export async function runCase(
   link.release();
   link.watch();
   await lane.ready();
+  // What could not be given up lapses after 5 and 10 s, which are not waited for.
+  for (const lease of ['fold', `reconcile:${app.tenant}`]) await lane.endLease(lease);
   if (step.again !== undefined) await eventually(step.again);
   await settled(app);
   await lane.forget(app.tenant);

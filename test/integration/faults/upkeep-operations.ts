@@ -32,7 +32,11 @@ export const UPKEEP: readonly Operation[] = [
       const step = repeated(() => lane.admin.delete(tenant, actor));
       const anew = (): Promise<unknown> =>
         lane.admin.set(tenant, { quotaMb: 1, overageAllowed: false }, actor);
-      return { ...step, again: async () => void (await step.again!(), await anew()) };
+      const again = async (): Promise<void> => {
+        await step.again!();
+        await anew();
+      };
+      return { ...step, again };
     },
   },
   {
@@ -74,7 +78,8 @@ export const UPKEEP: readonly Operation[] = [
         act: async () => {
           const answer = await app.put('c', 50 * KB).catch(unavailable);
           const rebuilt = async (): Promise<boolean> =>
-            (await app.lane.grantOf(app.tenant)) >= 300 * KB;
+            (await app.lane.grantOf(app.tenant)) >= 300 * KB &&
+            !(await app.lane.isLeased(`rebuild:${app.tenant}`));
           await waitUntil(rebuilt, { timeoutMs: 1_500 }).catch(() => undefined);
           return answer;
         },

@@ -1,4 +1,4 @@
-import { QuotaUnavailableError, ValueTracker, type Reservation } from '@app/quota';
+import { QuotaUnavailableError, type ValueTracker, type Reservation } from '@app/quota';
 import type { App } from './app';
 import { actor, hold, KB, type Operation } from './operation';
 
