@@ -49,6 +49,8 @@ const REPEATABLE_MS = 8_000;
  * that is being moved takes longer, and what a request may take in all (core/budget.ts) is for both.
  */
 const STORE_MS = 200;
+/** The same for what gives bytes back: after both it waits in this process, and the caller has its answer. */
+const GIVE_BACK_MS = 120;
 
 /**
  * Two ledgers under one limit. The first decides within what the bank has granted it; an instance that
@@ -126,7 +128,11 @@ export class BankedTracker extends UsageTracker {
     const released = (): ReleaseReply => ({ outcome: 'released', usage: desk.guess(tenant) });
     if (budget.release(id)) return released();
     const holder = desk.holds(id) ? bankLedger : ledger;
-    return this.giveBack(id, () => soon('release', holder.release(tenant, id)), released);
+    return this.giveBack(
+      id,
+      () => soon('release', holder.release(tenant, id), GIVE_BACK_MS),
+      released,
+    );
   }
 
   async remove(request: RemoveRequest): Promise<RemoveReply> {
@@ -145,12 +151,12 @@ export class BankedTracker extends UsageTracker {
     const send = async (): Promise<RefundReply | null> => {
       if (unsure && performance.now() - sent > REPEATABLE_MS) return null;
       try {
-        return await soon('refund', ledger.refund(request));
+        return await soon('refund', ledger.refund(request), GIVE_BACK_MS);
       } catch (error) {
         if (!(error instanceof QuotaUnavailableError)) throw error;
         unsure ||= error.applied === 'unknown';
         if (unsure) throw error;
-        return await soon('refund', bankLedger.refund(request));
+        return await soon('refund', bankLedger.refund(request), GIVE_BACK_MS);
       }
     };
     const usage = (): Usage => this.parts.desk.guess(request.tenant);
@@ -327,10 +333,10 @@ export class BankedTracker extends UsageTracker {
   private async removeAnywhere(request: RemoveRequest): Promise<RemoveReply> {
     const { ledger, bankLedger } = this.parts;
     try {
-      return await soon('remove', ledger.remove(request));
+      return await soon('remove', ledger.remove(request), GIVE_BACK_MS);
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
-      return soon('remove', bankLedger.remove(request));
+      return soon('remove', bankLedger.remove(request), GIVE_BACK_MS);
     }
   }
 
@@ -360,8 +366,8 @@ function stillAway(): QuotaUnavailableError {
 }
 
 /** What is late goes on by itself, and may take effect. @throws QuotaUnavailableError */
-function soon<T>(operation: string, work: Promise<T>): Promise<T> {
-  return new Budget(STORE_MS).wait(operation, work);
+function soon<T>(operation: string, work: Promise<T>, ms = STORE_MS): Promise<T> {
+  return new Budget(ms).wait(operation, work);
 }
 
 /** The ledger has no room, but the journal may have some for it. The ledger has said so: no budget is for this. */

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Grant, GrantedTenant, GrantedLedger, GrantShortError, QuotaBank } from './bank';
 import { MAX_BYTES } from './bytes';
 import { errorEvent } from './error-event';
@@ -35,6 +36,9 @@ interface Wish {
 
 /** Entries in one batch of the journal. */
 const BATCH = 500;
+/** A grant takes two calls from the bank to the ledger; so often, and so many ms apart, it is looked for. */
+const FIRST_GRANT_LOOKS = 4;
+const FIRST_GRANT_MS = 15;
 /** A batch that the ledger does not take is tried again so often, with what it lacked. */
 const MOST_TRIES = 3;
 /** A grant is at most this share of the limit beyond what is used, so that a bit of it stays ungranted. */
@@ -187,8 +191,12 @@ export class GrantKeeper {
 
   /** @throws QuotaUnavailableError, unless the ledger has got a grant meanwhile. */
   private async lost(tenant: string, seen: number): Promise<void> {
-    const { seq } = await this.parts.grants.ledgerStanding(tenant);
-    if (seq > seen) return;
+    for (let look = 0; look < FIRST_GRANT_LOOKS; look += 1) {
+      const { seq } = await this.parts.grants.ledgerStanding(tenant);
+      if (seq > seen) return;
+      // Another instance may be bringing the tenant's first grant.
+      if (seen === 0) await pause(FIRST_GRANT_MS);
+    }
     this.beginRebuild(tenant);
     throw beingRebuilt();
   }
