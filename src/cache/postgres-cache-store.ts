@@ -16,13 +16,14 @@ import {
   type CacheWrite,
   type StoredEntry,
 } from './cache-store';
-import type { PostgresEntryRepository, PutResult } from './postgres-entry-repository';
+import type { PostgresEntryRepository, PurgedRow, PutResult } from './postgres-entry-repository';
 import type { SuspectTenants } from './suspect-tenants';
 
 /**
  * Keeps values in PostgreSQL, apart from the ledger: reserve, store, commit. The storage's version
  * of each write goes with its commit, so that the ledger ends as the storage did. Where the two may
- * have parted, because one of them did not answer, the tenant is reconciled soon.
+ * have parted, because one of them did not answer, the tenant is reconciled soon: by this process,
+ * and, since the reservation is left to lapse, by any other if this one dies.
  */
 export class PostgresCacheStore extends CacheStore {
   constructor(
@@ -36,7 +37,7 @@ export class PostgresCacheStore extends CacheStore {
   }
 
   async put(write: CacheWrite, quota: QuotaContext | undefined): Promise<StoredEntry> {
-    const stored = await this.store(write);
+    const stored = await this.store(write, quota?.reservation);
     if (quota !== undefined) await this.settle(write, quota.reservation, stored);
     return {
       bytes: write.body.length,
@@ -51,13 +52,23 @@ export class PostgresCacheStore extends CacheStore {
   }
 
   async remove(tenant: string, key: string): Promise<CacheRemoval> {
-    const { removed, version } = await this.entries.delete(tenant, key);
-    if (version === 0) return { removed, usage: await this.usageOf(tenant) };
+    // Nothing there leaves no trace in the ledger, which may not even know the tenant.
+    const [present] = await this.entries.lookup(tenant, [key]);
+    if (present === undefined) return { removed: false, usage: await this.usageOf(tenant) };
+    let removed: boolean | undefined;
     try {
-      const { usage } = await this.checker.remove(tenant, key, version);
-      return { removed, usage };
+      const reply = await this.checker.runRemoval(tenant, key, async () => {
+        const deleted = await this.entries.delete(tenant, key);
+        ({ removed } = deleted);
+        return deleted.version === 0 ? null : { version: deleted.version };
+      });
+      return { removed: removed === true, usage: reply?.usage ?? (await this.usageOf(tenant)) };
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
+      if (removed === undefined) {
+        if (error.applied === 'unknown') this.suspects.add(tenant);
+        throw error;
+      }
       // The value is gone; its bytes follow.
       this.suspects.add(tenant);
       return { removed, usage: null };
@@ -66,23 +77,43 @@ export class PostgresCacheStore extends CacheStore {
 
   /** A write of the tenant's next life may have been stored already and go with the rest; its charge, too. */
   async purge(tenant: string): Promise<void> {
-    await this.entries.purge(tenant);
+    for await (const rows of this.entries.purge(tenant)) {
+      try {
+        await this.tellPurged(tenant, rows);
+      } catch (error) {
+        if (!(error instanceof QuotaUnavailableError)) throw error;
+        this.suspects.add(tenant);
+      }
+    }
     await this.reconciler.reconcile(tenant);
   }
 
-  private async store({
-    tenant,
-    key,
-    body,
-    contentType,
-    ttlSeconds,
-  }: CacheWrite): Promise<PutResult> {
+  /**
+   * Of these the ledger's new life knows the few that were stored in it: counted already, or with the
+   * reservation open, which keeps the removal's version for their commit.
+   */
+  private async tellPurged(tenant: string, rows: readonly PurgedRow[]): Promise<void> {
+    const views = await this.tracker.lookup(
+      tenant,
+      rows.map(({ key }) => key),
+    );
+    for (const [i, { key, version }] of rows.entries()) {
+      const view = views[i];
+      if (view?.pending || view?.entry) await this.checker.remove(tenant, key, version);
+    }
+  }
+
+  private async store(
+    { tenant, key, body, contentType, ttlSeconds }: CacheWrite,
+    reservation: Reservation | undefined,
+  ): Promise<PutResult> {
     try {
       const ttlMs = ttlSeconds === undefined ? undefined : ttlSeconds * 1_000;
       return await this.entries.put(tenant, key, body, contentType, ttlMs);
     } catch (error) {
       // It may be there although we were not told.
       if (error instanceof QuotaUnavailableError && error.applied === 'unknown') {
+        reservation?.abandon();
         this.suspects.add(tenant);
       }
       throw error;
@@ -115,13 +146,18 @@ export class PostgresCacheStore extends CacheStore {
       // The same id again: what was applied unseen is not applied twice.
       return await reservation.commit(write.body.length, details);
     } catch (error) {
+      // Stored it is, and to undo it would destroy what it replaced as well. Whether it is counted will
+      // be found out.
+      reservation.abandon();
       this.suspects.add(write.tenant);
-      await this.entries.undo(write.tenant, write.key, version).catch(() => undefined);
       throw error;
     }
   }
 
-  /** Takes the write back from the storage; what it had replaced is lost there, so from the ledger as well. */
+  /**
+   * Takes the write back from the storage, after a hold that lapsed and does not fit any more, or a
+   * tenant that was deleted. What it had replaced is lost there, so from the ledger as well.
+   */
   private async undo({ tenant, key }: CacheWrite, { version }: PutResult): Promise<void> {
     try {
       const undone = await this.entries.undo(tenant, key, version);

@@ -1,7 +1,18 @@
 import { QuotaUnavailableError, UsageSource, type SourceEntry } from '@app/quota';
 import type { DataSource } from 'typeorm';
 import { runStatement, wasRefused, type Row } from '../database/run-statement';
-import { DELETE, GET, GET_LARGE, LOOKUP, PAGE, PURGE, PUT, SWEEP, UNDO } from './entry-sql';
+import {
+  DELETE,
+  GET,
+  GET_LARGE,
+  LOOKUP,
+  NEXT_VERSION,
+  PAGE,
+  PURGE,
+  PUT,
+  SWEEP,
+  UNDO,
+} from './entry-sql';
 
 export interface StoredBody {
   readonly body: Buffer;
@@ -26,11 +37,17 @@ export interface DeleteResult {
   readonly version: number;
 }
 
+/** A row that was purged, and the version of its removal. */
+export interface PurgedRow {
+  readonly key: string;
+  readonly version: number;
+}
+
 /** For an answer, in ms, and how much longer a value may take: 100 MB get some 30 s more. */
 const DEADLINE_MS = 6_000;
 const SLOWEST_BYTES_PER_MS = 3_500;
 
-/** How many rows one statement of {@link PostgresEntryRepository.purge} removes at most. */
+/** How many rows one statement of {@link PostgresEntryRepository.purge} empties at most. */
 const PURGE_BATCH = 500;
 
 /**
@@ -87,13 +104,20 @@ export class PostgresEntryRepository extends UsageSource {
     return removal(await this.rows('entry_undo', UNDO, [tenant, Buffer.from(key), version]));
   }
 
-  /** Removes all that the tenant has, for good. Returns how many rows that were. */
-  async purge(tenant: string): Promise<number> {
-    let total = 0;
+  /**
+   * Removes all that the tenant had stored when it was called, in batches. What is written meanwhile
+   * stays, so it comes to an end under any load.
+   */
+  async *purge(tenant: string): AsyncGenerator<PurgedRow[]> {
+    const [drawn] = await this.rows('entry_purge', NEXT_VERSION, []);
+    const before = number(drawn, 'version');
     for (;;) {
-      const removed = (await this.rows('entry_purge', PURGE, [tenant, PURGE_BATCH])).length;
-      total += removed;
-      if (removed === 0) return total;
+      const rows = await this.rows('entry_purge', PURGE, [tenant, PURGE_BATCH, before]);
+      if (rows.length === 0) return;
+      yield rows.map((row) => ({
+        key: (row['key'] as Buffer).toString(),
+        version: number(row, 'version'),
+      }));
     }
   }
 

@@ -11,7 +11,7 @@ export interface CommitDetails {
 }
 
 export type ReservationState =
-  'open' | 'settling' | 'committed' | 'refused' | 'bounced' | 'released';
+  'open' | 'settling' | 'committed' | 'refused' | 'bounced' | 'released' | 'abandoned';
 
 /** Data a reservation is made of; all of it is sent again with the commit, which can thus be judged anew. */
 export interface ReservationFields {
@@ -149,6 +149,16 @@ export class Reservation {
     );
   }
 
+  /**
+   * Leaves an open one to its deadline, since nobody can say whether what it was for is stored. The
+   * ledger then counts it as unsettled, and the upkeep finds out.
+   */
+  abandon(): void {
+    if (this.current !== 'open') return;
+    this.current = 'abandoned';
+    this.options.onSettled?.(); // nobody waits for it any more
+  }
+
   private get budget(): Budget {
     return this.options.budget ?? new Budget();
   }
@@ -160,7 +170,7 @@ export class Reservation {
   ): Promise<T> {
     try {
       const reply = await wait((late) => {
-        if (this.current === 'open') settle(late);
+        if (this.current === 'open' || this.current === 'abandoned') settle(late);
       });
       settle(reply);
       return reply;

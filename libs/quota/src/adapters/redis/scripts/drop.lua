@@ -10,7 +10,7 @@ local generation = text_arg(1, 'generation', 128)
 if S.g and S.g ~= generation then
   redis.call('UNLINK', unpack(KEYS, 2))
   for _, sum in ipairs(SUMS) do S[sum] = 0 end
-  S.g, S.rs, S.rc = generation, 0, '0'
+  S.g, S.rs, S.rc, S.ls = generation, 0, '0', 0
   S.gs, S.gb, S.gg, S.rb, S.fn = 0, 0, '', '', 0 -- a new life knows no grant
 end
 return reply(CODE.DONE)
