@@ -1,5 +1,6 @@
 import {
   lateRefusal,
+  QuotaError,
   QuotaUnavailableError,
   type CommitReply,
   type QuotaChecker,
@@ -85,7 +86,22 @@ export class PostgresCacheStore extends CacheStore {
         this.suspects.add(tenant);
       }
     }
+    await this.watch(tenant);
     await this.reconciler.reconcile(tenant);
+  }
+
+  /**
+   * A write of the life that has ended may be stored only now, by a process that dies before its commit
+   * bounces. Its own reservation is gone; this one lapses no earlier, and has the tenant reconciled.
+   */
+  private async watch(tenant: string): Promise<void> {
+    try {
+      const verdict = await this.checker.reserve({ tenant, bytes: 0 });
+      if (verdict.admitted) verdict.reservation.abandon();
+    } catch (error) {
+      if (!(error instanceof QuotaError)) throw error;
+      this.suspects.add(tenant);
+    }
   }
 
   /**

@@ -11,14 +11,21 @@ const { createApp } = require(join(ROOT, 'src/bootstrap.ts'));
 const { parseSettings } = require(join(ROOT, 'src/config/settings.ts'));
 
 /** Once this has answered, the storage has it and the ledger has not heard of it yet. */
-const method = { 'stored, not committed': 'put', 'deleted, not told': 'delete' }[
-  process.env.KILL_AT
-];
+const method = {
+  'stored, not committed': 'put',
+  'stored late, not committed': 'put',
+  'deleted, not told': 'delete',
+}[process.env.KILL_AT];
 if (method !== undefined) {
   const real = PostgresEntryRepository.prototype[method];
   PostgresEntryRepository.prototype[method] = async function (tenant, key, ...rest) {
+    const fatal = key.startsWith('fatal');
+    if (fatal && process.env.KILL_AT === 'stored late, not committed') {
+      process.stdout.write('reserved\n');
+      await new Promise((resolve) => process.stdin.once('data', resolve));
+    }
     const done = await real.call(this, tenant, key, ...rest);
-    if (key.startsWith('fatal')) {
+    if (fatal) {
       process.kill(process.pid, 'SIGKILL');
       await new Promise(() => undefined);
     }

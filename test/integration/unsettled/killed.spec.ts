@@ -40,22 +40,33 @@ afterAll(async () => {
   await servers.stop();
 }, 60_000);
 
+interface Dying {
+  readonly url: string;
+  readonly ended: Promise<unknown[]>;
+  /** Resolves when it says so. */
+  says(text: string): Promise<void>;
+  goOn(): void;
+}
+
 /** An instance that dies at this point; its URL, and the signal it ended by. */
-async function dying(killAt: string): Promise<{ url: string; ended: Promise<unknown[]> }> {
+async function dying(killAt: string): Promise<Dying> {
   const child = spawn(process.execPath, [join(__dirname, 'dying-service.cjs')], {
     env: {
       ...{ PATH: String(process.env['PATH']), NODE_ENV: 'test', LOG_LEVEL: 'warn', ADMIN_TOKEN },
       ...{ ...settings, QUOTA_ENFORCEMENT_ENABLED: 'true', KILL_AT: killAt },
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
   children.push(child);
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const listening = /^listening (\S+)$/m;
-  await waitUntil(() => listening.test(output), { timeoutMs: 30_000, what: () => output });
-  return { url: listening.exec(output)![1]!, ended: once(child, 'exit') };
+  const ended = once(child, 'exit');
+  const says = (text: string): Promise<void> =>
+    waitUntil(() => output.includes(text), { timeoutMs: 30_000, what: () => output });
+  await says('listening ');
+  const url = /^listening (\S+)$/m.exec(output)![1]!;
+  return { url, ended, says, goOn: () => void child.stdin.write('\n') };
 }
 
 /** What is really there, asked of the database and nobody else. */
@@ -114,6 +125,25 @@ describe('a process that is killed', () => {
     expect(await tenant.used()).toBe(4_000);
     const tookMs = await settles(tenant, 1_000);
     if (process.env['FIGURES'] !== undefined) process.stdout.write(`found ${tookMs} ms\n`);
+  }, 60_000);
+});
+
+describe('a tenant that is deleted', () => {
+  it('is counted right though a process stores a value of the life before, and dies', async () => {
+    const tenant = await survivor.tenant({ quotaMb: 1 });
+    const { url, ended, says, goOn } = await dying('stored late, not committed');
+    const headers = { 'X-Tenant-ID': tenant.id };
+    const put = fetch(`${url}/cache/fatal`, { method: 'PUT', headers, body: Buffer.alloc(3_000) });
+    const failing = expect(put).rejects.toThrow();
+    await says('reserved');
+    expect((await survivor.admin('DELETE', `/${tenant.id}`)).status).toBe(204);
+    await tenant.put('new', 1_000);
+    goOn();
+    await failing;
+    expect(await ended).toEqual([null, 'SIGKILL']);
+    expect(await stored(tenant)).toBe(4_000);
+    expect(await tenant.used()).toBe(1_000);
+    await settles(tenant, 4_000);
   }, 60_000);
 });
 
