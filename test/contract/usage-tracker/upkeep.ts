@@ -382,11 +382,18 @@ function describeUnsettled(stage: Stage): void {
       expect(await isDue(s)).toBe(false);
     });
 
-    it('ends with the life of the tenant', async () => {
+    it('outlives the tenant, and is one more for each of its lives', async () => {
       const s = stage.scene();
+      await s.tracker.drop(s.tenant); // of a tenant without state
+      expect(await unsettled(s)).toBe(0);
       await s.lapsed('a', 1);
       await s.tracker.drop(s.tenant);
-      expect(await unsettled(s)).toBe(0);
+      expect(await unsettled(s)).toBe(2);
+      await s.tracker.drop(s.tenant);
+      // What was looked at was the life before.
+      expect(await s.tracker.settled(s.tenant, 2)).toBe(2);
+      expect(await unsettled(s)).toBe(1);
+      expect(await isDue(s)).toBe(true);
     });
 
     it.each([-1, 1.5, Number.NaN])('refuses a count of %p', async (count) => {

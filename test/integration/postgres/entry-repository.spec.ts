@@ -1,7 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { QuotaUnavailableError } from '@app/quota';
 import type { DataSource } from 'typeorm';
-import { PostgresEntryRepository, type PurgedRow } from '../../../src/cache/postgres-entry-repository';
+import {
+  PostgresEntryRepository,
+  type PurgedRow,
+} from '../../../src/cache/postgres-entry-repository';
 import { startPostgres, waitUntil } from '../../support';
 import { createDataSource } from '../../../src/database/data-source';
 import { DATABASES, type TestDatabase } from './databases';
@@ -266,7 +269,7 @@ describe.each(DATABASES)('PostgresEntryRepository on %s', (_name, open) => {
     await entries.put(tenant, '0', Buffer.from('new'), TEXT);
     await entries.put(tenant, '99', Buffer.from('new'), TEXT);
     const rest = await purging.next();
-    expect(rest.value.length).toBeLessThan(100);
+    expect((rest.value as PurgedRow[]).length).toBeLessThan(100);
     expect((await purging.next()).done).toBe(true);
     const left = await entries.page(tenant, null, 10);
     expect(left.entries.map(({ key }) => key)).toEqual(['0', '99']);

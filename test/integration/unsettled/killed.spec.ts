@@ -98,20 +98,26 @@ describe('a process that is killed', () => {
   it.each([
     ['a new value', 'fatal', 3_000, 4_000],
     ['a value in the place of a larger one', 'fatal-again', 500, 1_500],
-  ])('between storing %s and committing it is found', async (_what, key, size, used) => {
-    const tenant = await survivor.tenant({ quotaMb: 1 });
-    await tenant.put('stays', 1_000);
-    await tenant.put('fatal-again', 2_000);
-    if (key === 'fatal') await tenant.delete('fatal-again');
-    const { url, ended } = await dying('stored, not committed');
-    const headers = { 'X-Tenant-ID': tenant.id };
-    const body = Buffer.alloc(size);
-    await expect(fetch(`${url}/cache/${key}`, { method: 'PUT', headers, body })).rejects.toThrow();
-    expect(await ended).toEqual([null, 'SIGKILL']);
-    expect(await stored(tenant)).toBe(used);
-    const tookMs = await settles(tenant, used);
-    if (process.env['FIGURES'] !== undefined) process.stdout.write(`found ${tookMs} ms\n`);
-  }, 60_000);
+  ])(
+    'between storing %s and committing it is found',
+    async (_what, key, size, used) => {
+      const tenant = await survivor.tenant({ quotaMb: 1 });
+      await tenant.put('stays', 1_000);
+      await tenant.put('fatal-again', 2_000);
+      if (key === 'fatal') await tenant.delete('fatal-again');
+      const { url, ended } = await dying('stored, not committed');
+      const headers = { 'X-Tenant-ID': tenant.id };
+      const body = Buffer.alloc(size);
+      await expect(
+        fetch(`${url}/cache/${key}`, { method: 'PUT', headers, body }),
+      ).rejects.toThrow();
+      expect(await ended).toEqual([null, 'SIGKILL']);
+      expect(await stored(tenant)).toBe(used);
+      const tookMs = await settles(tenant, used);
+      if (process.env['FIGURES'] !== undefined) process.stdout.write(`found ${tookMs} ms\n`);
+    },
+    60_000,
+  );
 
   it('between deleting a value and telling the ledger is found', async () => {
     const tenant = await survivor.tenant({ quotaMb: 1 });

@@ -54,7 +54,9 @@ describe('the purge of a deleted tenant', () => {
       const { version } = await entries.put(id, key, Buffer.alloc(500), 'text/plain');
       return () => verdict.reservation.commit(500, { version });
     };
-    await (await stage('before'))();
+    await (
+      await stage('before')
+    )();
     const commit = await stage('after');
     await store.purge(id);
     expect(await commit()).toMatchObject({ outcome: 'committed' });
@@ -64,39 +66,44 @@ describe('the purge of a deleted tenant', () => {
 });
 
 describe('a tenant that is deleted and made anew under load', () => {
-  it.each(SEEDS)('is counted to the byte when it is quiet, seed %p', async (seed) => {
-    const random = new Random(seed);
-    const tenant = await services[0]!.tenant({ quotaMb: 1 });
-    const ended = new AbortController();
-    const statuses = new Map<number, number>();
-    const work = async (n: number): Promise<void> => {
-      const at = tenant.at(services[n % 2]!);
-      while (!ended.signal.aborted) {
-        const key = `k-${random.int(1, KEYS)}`;
-        const given =
-          random.chance(0.2) ? await at.delete(key) : await at.put(key, random.int(0, 30_000));
-        statuses.set(given.status, (statuses.get(given.status) ?? 0) + 1);
+  it.each(SEEDS)(
+    'is counted to the byte when it is quiet, seed %p',
+    async (seed) => {
+      const random = new Random(seed);
+      const tenant = await services[0]!.tenant({ quotaMb: 1 });
+      const ended = new AbortController();
+      const statuses = new Map<number, number>();
+      const work = async (n: number): Promise<void> => {
+        const at = tenant.at(services[n % 2]!);
+        while (!ended.signal.aborted) {
+          const key = `k-${random.int(1, KEYS)}`;
+          const given = random.chance(0.2)
+            ? await at.delete(key)
+            : await at.put(key, random.int(0, 30_000));
+          statuses.set(given.status, (statuses.get(given.status) ?? 0) + 1);
+        }
+      };
+      const workers = Array.from({ length: WORKERS }, (_, n) => work(n));
+      for (let life = 0; life < LIVES; life += 1) {
+        await new Promise((resolve) => setTimeout(resolve, random.int(50, 200)));
+        await (await services[life % 2]!.admin('DELETE', `/${tenant.id}`)).arrayBuffer();
+        await tenant.setQuota({ quotaMb: 1 });
       }
-    };
-    const workers = Array.from({ length: WORKERS }, (_, n) => work(n));
-    for (let life = 0; life < LIVES; life += 1) {
-      await new Promise((resolve) => setTimeout(resolve, random.int(50, 200)));
-      await (await services[life % 2]!.admin('DELETE', `/${tenant.id}`)).arrayBuffer();
-      await tenant.setQuota({ quotaMb: 1 });
-    }
-    ended.abort();
-    await Promise.all(workers);
-    expect(statuses.get(201)).toBeGreaterThan(LIVES);
-    // A write that met a store too busy to answer is looked after 5 s later; nothing else changes the
-    // books now, so what was counted wrong stays so.
-    let seen: unknown;
-    const agree = async (): Promise<boolean> => {
-      const { usedBytes, reservedBytes } = await tenant.standing();
-      const live = await stored(tenant);
-      seen = { seed, usedBytes, reservedBytes, live, statuses: [...statuses] };
-      return usedBytes === live && reservedBytes === 0;
-    };
-    await waitUntil(agree, { timeoutMs: 12_000, what: () => JSON.stringify(seen) });
-    if (process.env['FIGURES'] !== undefined) process.stdout.write(`${JSON.stringify(seen)}\n`);
-  }, 60_000);
+      ended.abort();
+      await Promise.all(workers);
+      expect(statuses.get(201)).toBeGreaterThan(LIVES);
+      // A write that met a store too busy to answer is looked after 5 s later; nothing else changes the
+      // books now, so what was counted wrong stays so.
+      let seen: unknown;
+      const agree = async (): Promise<boolean> => {
+        const { usedBytes, reservedBytes } = await tenant.standing();
+        const live = await stored(tenant);
+        seen = { seed, usedBytes, reservedBytes, live, statuses: [...statuses] };
+        return usedBytes === live && reservedBytes === 0;
+      };
+      await waitUntil(agree, { timeoutMs: 12_000, what: () => JSON.stringify(seen) });
+      if (process.env['FIGURES'] !== undefined) process.stdout.write(`${JSON.stringify(seen)}\n`);
+    },
+    60_000,
+  );
 });

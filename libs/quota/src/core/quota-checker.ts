@@ -307,7 +307,8 @@ export class QuotaChecker {
       );
       return reply === null ? null : id;
     } catch (error) {
-      if (error instanceof QuotaUnavailableError || error instanceof UnknownTenantError) return null;
+      if (error instanceof QuotaUnavailableError || error instanceof UnknownTenantError)
+        return null;
       throw error;
     }
   }

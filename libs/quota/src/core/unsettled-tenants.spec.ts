@@ -26,7 +26,7 @@ class Storage extends UsageSource {
   }
 }
 
-function setUp({ storage = new Storage() as Storage | null } = {}) {
+function setUp({ storage = new Storage() }: { storage?: Storage | null } = {}) {
   let now = 1_000;
   const clock = (): number => now;
   const tracker = new MemoryUsageTracker(clock);

@@ -136,7 +136,8 @@ export interface SweepReply {
   readonly more: boolean;
   /**
    * Reservations that have lapsed, reaped by whatever operation, and not been {@link UsageTracker.settled}
-   * since: whoever opened them may have stored or deleted something without telling.
+   * since: whoever opened them may have stored or deleted something without telling. And lives of the
+   * tenant that were ended by a drop.
    */
   readonly unsettled: number;
 }

@@ -133,6 +133,8 @@ export class MemoryUsageTracker extends ValueTracker {
     if (!old) return;
     const next = this.newLedger();
     next.stamp = old.stamp;
+    // A write of this life may have been stored for the next one to count.
+    next.unsettled = old.unsettled + 1;
     this.ledgers.keep(tenant, next, this.latest);
   }
 

@@ -89,7 +89,8 @@ const DROP = ledgerFunction(
       s.refunds := 0; s.has_removals := false;
       s.generation := p_generation; s.committed := 0; s.reserved := 0;
       s.unkeyed := 0; s.unkeyed_reserved := 0; s.due_at := NULL; s.marks_at := 0;
-      s.unsettled := 0;
+      -- A write of this life may have been stored for the next one to count.
+      s.unsettled := s.unsettled + 1;
     END IF;
     ${finish(`'done'`)}`,
 );
