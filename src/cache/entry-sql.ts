@@ -65,10 +65,27 @@ const deleteBatch = (candidates: string): string => `
     WHERE e.tenant_id = due.tenant_id AND e.key = due.key AND due.before < ${BATCH_BYTES}
     RETURNING 1`;
 
-/** $1 tenant, $2 rows at most */
-export const PURGE = deleteBatch(`
-  SELECT tenant_id, key, bytes FROM cache_entries
-  WHERE tenant_id = $1 ORDER BY key LIMIT $2 FOR UPDATE`);
+/** What was written before this is older than the version it draws. */
+export const NEXT_VERSION = `SELECT nextval('cache_entries_version_seq') AS version`;
+
+/**
+ * Tombstones here too, though all goes: a write that waits for one of these rows has drawn a version
+ * already, and would put it in after a DELETE, older than what the ledger has seen of the key.
+ *
+ * $1 tenant, $2 rows at most, $3 version that they are below
+ */
+export const PURGE = `
+  UPDATE cache_entries e SET
+    body = '', bytes = 0, deleted = true, expires_at = clock_timestamp(),
+    version = nextval('cache_entries_version_seq'), was_live = false
+  FROM (
+    SELECT tenant_id, key, sum(bytes) OVER (ORDER BY key) - bytes AS before FROM (
+      SELECT tenant_id, key, bytes FROM cache_entries
+      WHERE tenant_id = $1 AND NOT deleted AND version < $3 ORDER BY key LIMIT $2 FOR UPDATE
+    ) candidate
+  ) due
+  WHERE e.tenant_id = due.tenant_id AND e.key = due.key AND due.before < ${BATCH_BYTES}
+  RETURNING e.key, e.version`;
 
 /**
  * Five minutes are far more than the longest statement or transaction takes. Rows in use are left

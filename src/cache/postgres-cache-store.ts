@@ -1,6 +1,7 @@
 import {
   Budget,
   lateRefusal,
+  QuotaError,
   QuotaUnavailableError,
   type CommitDetails,
   type CommitReply,
@@ -18,13 +19,14 @@ import {
   type CacheWrite,
   type StoredEntry,
 } from './cache-store';
-import type { PostgresEntryRepository, PutResult } from './postgres-entry-repository';
+import type { PostgresEntryRepository, PurgedRow, PutResult } from './postgres-entry-repository';
 import type { SuspectTenants } from './suspect-tenants';
 
 /**
  * Keeps values in PostgreSQL, apart from the ledger: reserve, store, commit. The storage's version
  * of each write goes with its commit, so that the ledger ends as the storage did. Where the two may
- * have parted, because one of them did not answer, the tenant is reconciled soon.
+ * have parted, because one of them did not answer, the tenant is reconciled soon: by this process,
+ * and, since the reservation is left to lapse, by any other if this one dies.
  */
 export class PostgresCacheStore extends CacheStore {
   constructor(
@@ -38,7 +40,7 @@ export class PostgresCacheStore extends CacheStore {
   }
 
   async put(write: CacheWrite, quota: QuotaContext | undefined): Promise<StoredEntry> {
-    const stored = await this.store(write, quota?.reservation.budget ?? new Budget());
+    const stored = await this.store(write, quota?.reservation);
     if (quota !== undefined) await this.settle(write, quota.reservation, stored);
     return {
       bytes: write.body.length,
@@ -58,13 +60,23 @@ export class PostgresCacheStore extends CacheStore {
 
   async remove(tenant: string, key: string): Promise<CacheRemoval> {
     const budget = new Budget();
-    const { removed, version } = await this.delete(tenant, key, budget);
-    if (version === 0) return { removed, usage: await this.usageOf(tenant, budget) };
+    // Nothing there leaves no trace in the ledger, which may not even know the tenant.
+    const [present] = await this.entries.lookup(tenant, [key], budget);
+    if (present === undefined) {
+      return { removed: false, usage: await this.usageOf(tenant, budget) };
+    }
+    let removed: boolean | undefined;
+    const remove = async (): Promise<{ version: number } | null> => {
+      const deleted = await this.told(tenant, this.entries.delete(tenant, key, budget));
+      ({ removed } = deleted);
+      return deleted.version === 0 ? null : { version: deleted.version };
+    };
     try {
-      const { usage } = await this.checker.remove(tenant, key, version, budget);
-      return { removed, usage };
+      const reply = await this.checker.runRemoval(tenant, key, remove, budget);
+      const usage = reply?.usage ?? (await this.usageOf(tenant, budget));
+      return { removed: removed === true, usage };
     } catch (error) {
-      if (!(error instanceof QuotaUnavailableError)) throw error;
+      if (!(error instanceof QuotaUnavailableError) || removed === undefined) throw error;
       // The value is gone; its bytes follow.
       this.suspects.add(tenant);
       return { removed, usage: null };
@@ -73,30 +85,64 @@ export class PostgresCacheStore extends CacheStore {
 
   /** A write of the tenant's next life may have been stored already and go with the rest; its charge, too. */
   async purge(tenant: string): Promise<void> {
-    await this.entries.purge(tenant);
+    for await (const rows of this.entries.purge(tenant)) {
+      try {
+        await this.tellPurged(tenant, rows);
+      } catch (error) {
+        if (!(error instanceof QuotaUnavailableError)) throw error;
+        this.suspects.add(tenant);
+      }
+    }
+    await this.watch(tenant);
     await this.reconciler.reconcile(tenant);
   }
 
-  private store(write: CacheWrite, budget: Budget): Promise<PutResult> {
-    const { tenant, key, body, contentType, ttlSeconds } = write;
-    const ttlMs = ttlSeconds === undefined ? undefined : ttlSeconds * 1_000;
-    return this.told(tenant, this.entries.put(tenant, key, body, contentType, ttlMs, budget));
+  /**
+   * A write of the life that has ended may be stored only now, by a process that dies before its commit
+   * bounces. Its own reservation is gone; this one lapses no earlier, and has the tenant reconciled.
+   */
+  private async watch(tenant: string): Promise<void> {
+    try {
+      const verdict = await this.checker.reserve({ tenant, bytes: 0 });
+      if (verdict.admitted) verdict.reservation.abandon();
+    } catch (error) {
+      if (!(error instanceof QuotaError)) throw error;
+      this.suspects.add(tenant);
+    }
   }
 
-  private delete(
-    tenant: string,
-    key: string,
-    budget: Budget,
-  ): ReturnType<PostgresEntryRepository['delete']> {
-    return this.told(tenant, this.entries.delete(tenant, key, budget));
+  /**
+   * Of these the ledger's new life knows the few that were stored in it: counted already, or with the
+   * reservation open, which keeps the removal's version for their commit.
+   */
+  private async tellPurged(tenant: string, rows: readonly PurgedRow[]): Promise<void> {
+    const views = await this.tracker.lookup(
+      tenant,
+      rows.map(({ key }) => key),
+    );
+    for (const [i, { key, version }] of rows.entries()) {
+      const view = views[i];
+      if (view?.pending || view?.entry) await this.checker.remove(tenant, key, version);
+    }
+  }
+
+  private async store(
+    { tenant, key, body, contentType, ttlSeconds }: CacheWrite,
+    reservation: Reservation | undefined,
+  ): Promise<PutResult> {
+    const ttlMs = ttlSeconds === undefined ? undefined : ttlSeconds * 1_000;
+    const budget = reservation?.budget ?? new Budget();
+    const put = this.entries.put(tenant, key, body, contentType, ttlMs, budget);
+    return this.told(tenant, put, reservation);
   }
 
   /** It may be done although we were not told. */
-  private async told<T>(tenant: string, work: Promise<T>): Promise<T> {
+  private async told<T>(tenant: string, work: Promise<T>, reservation?: Reservation): Promise<T> {
     try {
       return await work;
     } catch (error) {
       if (error instanceof QuotaUnavailableError && error.applied === 'unknown') {
+        reservation?.abandon();
         this.suspects.add(tenant);
       }
       throw error;
@@ -119,15 +165,13 @@ export class PostgresCacheStore extends CacheStore {
     reservation: Reservation,
     { version }: PutResult,
   ): Promise<CommitReply | null> {
-    const { budget } = reservation;
     try {
       return await this.commitTwice(write, reservation, { version });
     } catch (error) {
-      const { tenant, key } = write;
-      this.suspects.add(tenant);
-      const undone = this.entries.undo(tenant, key, version, budget).catch(() => undefined);
-      // Sent in any case; whoever has waited long enough is not kept for it.
-      if (!budget.isOver) await undone;
+      // Stored it is, and to undo it would destroy what it replaced as well. Whether it is counted will
+      // be found out.
+      reservation.abandon();
+      this.suspects.add(write.tenant);
       throw error;
     }
   }
@@ -147,7 +191,10 @@ export class PostgresCacheStore extends CacheStore {
     }
   }
 
-  /** Takes the write back from the storage; what it had replaced is lost there, so from the ledger as well. */
+  /**
+   * Takes the write back from the storage, after a hold that lapsed and does not fit any more, or a
+   * tenant that was deleted. What it had replaced is lost there, so from the ledger as well.
+   */
   private async undo(
     { tenant, key }: CacheWrite,
     { version }: PutResult,

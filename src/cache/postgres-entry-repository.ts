@@ -15,7 +15,18 @@ import {
   type Row,
   type Statement,
 } from '../database/run-statement';
-import { DELETE, GET, GET_LARGE, LOOKUP, PAGE, PURGE, PUT, SWEEP, UNDO } from './entry-sql';
+import {
+  DELETE,
+  GET,
+  GET_LARGE,
+  LOOKUP,
+  NEXT_VERSION,
+  PAGE,
+  PURGE,
+  PUT,
+  SWEEP,
+  UNDO,
+} from './entry-sql';
 
 export interface StoredBody {
   readonly body: Buffer;
@@ -37,6 +48,12 @@ export interface DeleteResult {
   /** A live entry was removed. */
   readonly removed: boolean;
   /** The removal's own version; 0 when there was nothing to remove, which orders before every write. */
+  readonly version: number;
+}
+
+/** A row that was purged, and the version of its removal. */
+export interface PurgedRow {
+  readonly key: string;
   readonly version: number;
 }
 
@@ -70,7 +87,7 @@ interface Work {
   readonly always?: boolean;
 }
 
-/** How many rows one statement of {@link PostgresEntryRepository.purge} removes at most. */
+/** How many rows one statement of {@link PostgresEntryRepository.purge} empties at most. */
 const PURGE_BATCH = 500;
 
 /**
@@ -138,13 +155,20 @@ export class PostgresEntryRepository extends UsageSource {
     return removal(await this.rows('entry_undo', UNDO, values, { budget, always: true }));
   }
 
-  /** Removes all that the tenant has, for good. Returns how many rows that were. */
-  async purge(tenant: string): Promise<number> {
-    let total = 0;
+  /**
+   * Removes all that the tenant had stored when it was called, in batches. What is written meanwhile
+   * stays, so it comes to an end under any load.
+   */
+  async *purge(tenant: string): AsyncGenerator<PurgedRow[]> {
+    const [drawn] = await this.rows('entry_purge', NEXT_VERSION, []);
+    const before = number(drawn, 'version');
     for (;;) {
-      const removed = (await this.rows('entry_purge', PURGE, [tenant, PURGE_BATCH])).length;
-      total += removed;
-      if (removed === 0) return total;
+      const rows = await this.rows('entry_purge', PURGE, [tenant, PURGE_BATCH, before]);
+      if (rows.length === 0) return;
+      yield rows.map((row) => ({
+        key: (row['key'] as Buffer).toString(),
+        version: number(row, 'version'),
+      }));
     }
   }
 
@@ -170,9 +194,9 @@ export class PostgresEntryRepository extends UsageSource {
     };
   }
 
-  async lookup(tenant: string, keys: readonly string[]): Promise<SourceEntry[]> {
+  async lookup(tenant: string, keys: readonly string[], budget?: Budget): Promise<SourceEntry[]> {
     const wanted = keys.map((key) => Buffer.from(key));
-    return (await this.rows('entry_lookup', LOOKUP, [tenant, wanted])).map(entry);
+    return (await this.rows('entry_lookup', LOOKUP, [tenant, wanted], { budget })).map(entry);
   }
 
   private async rows(

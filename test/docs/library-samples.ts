@@ -96,3 +96,12 @@ export class FileUsageSource extends UsageSource {
   }
 }
 // #endregion
+
+// #region a removal in a storage of your own
+export async function remove(quota: QuotaChecker, tenant: string, key: string) {
+  await quota.runRemoval(tenant, key, async () => {
+    await removeStored(key);
+    return {};
+  });
+}
+// #endregion

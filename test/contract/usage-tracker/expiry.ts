@@ -168,18 +168,21 @@ export function describeExpiry(stage: Stage): void {
         expiredReservations: 3,
         freedBytes: 33,
         more: true,
+        unsettled: 3,
       });
       expect(await sweep()).toEqual({
         expiredEntries: 2,
         expiredReservations: 2,
         freedBytes: 22,
         more: false,
+        unsettled: 5,
       });
       expect(await sweep()).toEqual({
         expiredEntries: 0,
         expiredReservations: 0,
         freedBytes: 0,
         more: false,
+        unsettled: 5,
       });
       expect(await s.used()).toEqual([0, 0]);
     });

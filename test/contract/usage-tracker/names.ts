@@ -144,11 +144,13 @@ export function describeNames(stage: Stage): void {
         { key: 'k', entry: null, pending: false },
       ]);
       expect(await s.tracker.recount(s.tenant)).toEqual({ driftBytes: 0, usage: zero });
+      expect(await s.tracker.settled(s.tenant, 10)).toBe(0);
       expect(await s.tracker.sweep(s.tenant, 10)).toEqual({
         expiredEntries: 0,
         expiredReservations: 0,
         freedBytes: 0,
         more: false,
+        unsettled: 0,
       });
       expect(await s.remove('k')).toEqual({ removed: false, freedBytes: 0, usage: zero });
       expect(await s.refund(5)).toEqual({ freedBytes: 0, underflowBytes: 5, usage: zero });

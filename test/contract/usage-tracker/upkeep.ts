@@ -278,6 +278,8 @@ export function describeUpkeep(stage: Stage): void {
     });
   });
 
+  describeUnsettled(stage);
+
   describe('tenants', () => {
     it('lists those that have state, page by page', async () => {
       const scenes = Array.from({ length: 7 }, () => stage.scene());
@@ -311,6 +313,92 @@ export function describeUpkeep(stage: Stage): void {
         [0, 0],
         [0, 0],
       ]);
+    });
+  });
+}
+
+function describeUnsettled(stage: Stage): void {
+  const unsettled = async (s: Scene): Promise<number> =>
+    (await s.tracker.sweep(s.tenant, 10)).unsettled;
+  const isDue = async (s: Scene): Promise<boolean> =>
+    (await walk((cursor) => s.tracker.due(cursor, 1_000))).includes(s.tenant);
+
+  describe('unsettled', () => {
+    it('counts what lapsed, with a key or without, whoever reaps it', async () => {
+      const s = stage.scene({ quotaBytes: 1_000 });
+      const lapse = async (key: string | undefined): Promise<void> => {
+        await s.hold(key, 1, { holdMs: 20 });
+        await untilDue(20);
+      };
+      await lapse('a');
+      await s.used();
+      await lapse(undefined);
+      await s.put('b', 10); // its reserve reaps
+      await lapse('a');
+      await s.check('c', 5_000);
+      await lapse('a');
+      await s.tracker.recount(s.tenant);
+      await lapse('a');
+      expect(await unsettled(s)).toBe(5);
+      expect(await unsettled(s)).toBe(5);
+    });
+
+    it('does not count what was settled, be it late', async () => {
+      const s = stage.scene({ quotaBytes: 1_000 });
+      await s.put('a', 10);
+      await s.release(await s.hold('b', 10));
+      const late = await s.hold('c', 10, { holdMs: 20 });
+      const released = await s.hold('d', 10, { holdMs: 20 });
+      await untilDue(20);
+      await s.commit(late);
+      await s.release(released);
+      await s.put('e', 10, { ttlMs: 20 });
+      await untilDue(20);
+      expect(await unsettled(s)).toBe(0);
+    });
+
+    it('falls by what was looked at, and never below zero', async () => {
+      const s = stage.scene({ quotaBytes: 1_000 });
+      for (const key of ['a', 'b', 'c']) await s.lapsed(key, 1);
+      expect(await s.tracker.settled(s.tenant, 2)).toBe(2);
+      expect(await unsettled(s)).toBe(1);
+      await s.lapsed('d', 1);
+      expect(await s.tracker.settled(s.tenant, 0)).toBe(0);
+      expect(await s.tracker.settled(s.tenant, 1)).toBe(1);
+      expect(await unsettled(s)).toBe(1);
+      expect(await s.tracker.settled(s.tenant, 7)).toBe(1);
+      expect(await unsettled(s)).toBe(0);
+    });
+
+    it('makes the tenant due until it is settled', async () => {
+      const s = stage.scene();
+      await s.put('a', 1);
+      await s.tracker.sweep(s.tenant, 1_000);
+      expect(await isDue(s)).toBe(false);
+      await s.lapsed('b', 1);
+      expect(await isDue(s)).toBe(true);
+      await s.tracker.settled(s.tenant, await unsettled(s));
+      expect(await unsettled(s)).toBe(0);
+      expect(await isDue(s)).toBe(false);
+    });
+
+    it('outlives the tenant, and is one more for each of its lives', async () => {
+      const s = stage.scene();
+      await s.tracker.drop(s.tenant); // of a tenant without state
+      expect(await unsettled(s)).toBe(0);
+      await s.lapsed('a', 1);
+      await s.tracker.drop(s.tenant);
+      expect(await unsettled(s)).toBe(2);
+      await s.tracker.drop(s.tenant);
+      // What was looked at was the life before.
+      expect(await s.tracker.settled(s.tenant, 2)).toBe(2);
+      expect(await unsettled(s)).toBe(1);
+      expect(await isDue(s)).toBe(true);
+    });
+
+    it.each([-1, 1.5, Number.NaN])('refuses a count of %p', async (count) => {
+      const s = stage.scene();
+      await expect(s.tracker.settled(s.tenant, count)).rejects.toThrow();
     });
   });
 }

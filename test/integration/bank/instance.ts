@@ -129,7 +129,7 @@ async function put(
   return 'undone';
 }
 
-/** As CACHE_STORE=postgres does: once more with the same id, then the write is undone. */
+/** As an application may do: once more with the same id, then the write is undone. */
 async function commitTwice(
   reservation: Reservation,
   bytes: number,

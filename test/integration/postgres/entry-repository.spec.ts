@@ -1,7 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { QuotaUnavailableError } from '@app/quota';
 import type { DataSource } from 'typeorm';
-import { PostgresEntryRepository } from '../../../src/cache/postgres-entry-repository';
+import {
+  PostgresEntryRepository,
+  type PurgedRow,
+} from '../../../src/cache/postgres-entry-repository';
 import { startPostgres, waitUntil } from '../../support';
 import { createDataSource } from '../../../src/database/data-source';
 import { DATABASES, type TestDatabase } from './databases';
@@ -38,6 +41,12 @@ describe.each(DATABASES)('PostgresEntryRepository on %s', (_name, open) => {
       [tenant],
     );
     return row?.n ?? -1;
+  };
+
+  const purge = async (): Promise<PurgedRow[]> => {
+    const purged: PurgedRow[] = [];
+    for await (const batch of entries.purge(tenant)) purged.push(...batch);
+    return purged;
   };
 
   it('gives back what it took', async () => {
@@ -236,9 +245,10 @@ describe.each(DATABASES)('PostgresEntryRepository on %s', (_name, open) => {
     await entries.put(other, 'k', Buffer.from('x'), TEXT);
     for (let i = 0; i < 5; i++) await entries.put(tenant, String(i), Buffer.from('x'), TEXT);
     await entries.delete(tenant, '0');
-    expect(await entries.purge(tenant)).toBe(5);
-    expect(await entries.purge(tenant)).toBe(0);
-    expect(await rows()).toBe(0);
+    const purged = await purge();
+    expect(purged.map(({ key }) => key)).toEqual(['1', '2', '3', '4']);
+    expect(await purge()).toEqual([]);
+    expect(await entries.page(tenant, null, 10)).toEqual({ entries: [], next: null });
     expect(await entries.get(other, 'k')).not.toBeNull();
   });
 
@@ -248,12 +258,58 @@ describe.each(DATABASES)('PostgresEntryRepository on %s', (_name, open) => {
        SELECT $1, convert_to(i::text, 'UTF8'), '', 0, 'x', 1 FROM generate_series(1, 1234) i`,
       [tenant],
     );
-    expect(await entries.purge(tenant)).toBe(1_234);
-    expect(await rows()).toBe(0);
+    expect(await purge()).toHaveLength(1_234);
+    expect(await entries.page(tenant, null, 10)).toEqual({ entries: [], next: null });
+  });
+
+  it('purges nothing that is written after it began, and comes to an end', async () => {
+    for (let i = 0; i < 600; i++) await entries.put(tenant, String(i), Buffer.from('x'), TEXT);
+    const purging = entries.purge(tenant);
+    expect((await purging.next()).value).toHaveLength(500);
+    await entries.put(tenant, '0', Buffer.from('new'), TEXT);
+    await entries.put(tenant, '99', Buffer.from('new'), TEXT);
+    const rest = await purging.next();
+    expect((rest.value as PurgedRow[]).length).toBeLessThan(100);
+    expect((await purging.next()).done).toBe(true);
+    const left = await entries.page(tenant, null, 10);
+    expect(left.entries.map(({ key }) => key)).toEqual(['0', '99']);
   });
 });
 
 describe('PostgresEntryRepository and a server in trouble', () => {
+  it('gives a write that waited for a purged row a version above its removal', async () => {
+    const server = await startPostgres();
+    const databaseUrl = await server.createDatabase();
+    const dataSource = await createDataSource({ databaseUrl, dataDir: 'unused' });
+    try {
+      const entries = new PostgresEntryRepository(dataSource);
+      const waiting = (count: number): Promise<void> =>
+        waitUntil(async () => {
+          const [row] = await dataSource.query<{ n: number }[]>(
+            `SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'`,
+          );
+          return row?.n === count;
+        });
+      await entries.put('t', 'k', Buffer.from('old'), TEXT);
+      const holder = dataSource.createQueryRunner();
+      await holder.startTransaction();
+      await holder.query(`SELECT 1 FROM cache_entries WHERE tenant_id = 't' FOR UPDATE`);
+      const purging = entries.purge('t').next();
+      await waiting(1);
+      const writing = entries.put('t', 'k', Buffer.from('new'), TEXT);
+      await waiting(2);
+      await holder.commitTransaction();
+      await holder.release();
+      const { value: removed } = await purging;
+      const { version } = await writing;
+      expect(version).toBeGreaterThan((removed as PurgedRow[])[0]!.version);
+      expect((await entries.get('t', 'k'))?.body.toString()).toBe('new');
+    } finally {
+      await dataSource.destroy();
+      await server.stop();
+    }
+  }, 60_000);
+
   it('bounds a batch by its bytes, ends in time and says what it knows', async () => {
     const server = await startPostgres();
     const databaseUrl = await server.createDatabase();

@@ -184,7 +184,17 @@ export class BankedTracker extends UsageTracker {
       expiredReservations: (one?.expiredReservations ?? 0) + (other?.expiredReservations ?? 0),
       freedBytes: (one?.freedBytes ?? 0) + (other?.freedBytes ?? 0),
       more: (one?.more ?? false) || (other?.more ?? false),
+      unsettled: (one?.unsettled ?? 0) + (other?.unsettled ?? 0),
     };
+  }
+
+  /** Whichever of them it was: the tenant is one, and so is what was looked at. */
+  async settled(tenant: string, count: number): Promise<number> {
+    const { ledger, bankLedger } = this.parts;
+    const lowered = await ledger.settled(tenant, count);
+    return lowered < count
+      ? lowered + (await bankLedger.settled(tenant, count - lowered))
+      : lowered;
   }
 
   /** In the bank first, so that no life of the tenant is granted anything while the ledger has the old one. */

@@ -64,6 +64,10 @@ function guarded<Base extends TrackerClass>(base: Base) {
       return this.breaker.run('sweep', () => this.inner.sweep(tenant, max));
     }
 
+    settled(tenant: string, count: number): Promise<number> {
+      return this.breaker.run('settled', () => this.inner.settled(tenant, count));
+    }
+
     drop(tenant: string): Promise<void> {
       return this.breaker.run('drop', () => this.inner.drop(tenant));
     }

@@ -352,6 +352,75 @@ describe('QuotaChecker', () => {
   });
 });
 
+describe('QuotaChecker, removing together with a storage', () => {
+  const pending = async (tracker: MemoryUsageTracker): Promise<boolean> =>
+    (await tracker.lookup('acme', ['a']))[0]!.pending;
+
+  it('keeps a note in the ledger while the storage deletes, and takes it back', async () => {
+    const { checker, tracker } = setUp();
+    await hold(checker, 'a', 10);
+    const reply = await checker.runRemoval('acme', 'a', async () => {
+      expect(await pending(tracker)).toBe(true);
+      return { version: 3 };
+    });
+    expect(reply).toMatchObject({ removed: true, freedBytes: 10 });
+    expect(await pending(tracker)).toBe(false);
+    await hold(checker, 'a', 10);
+    expect(await checker.runRemoval('acme', 'a', async () => null)).toBeNull();
+    expect(await pending(tracker)).toBe(false);
+    expect(await checker.status('acme')).toMatchObject({ committedBytes: 10, reservedBytes: 0 });
+  });
+
+  it.each([
+    ['the storage failed and nobody knows', new Error('lost'), true],
+    ['the storage did not answer', new QuotaUnavailableError('x', { applied: 'unknown' }), true],
+    ['the storage did nothing', new QuotaUnavailableError('x', { applied: 'no' }), false],
+  ])('leaves the note only where it may be needed: %s', async (_what, error, left) => {
+    const { checker, tracker } = setUp();
+    await hold(checker, 'a', 10);
+    await expect(checker.runRemoval('acme', 'a', () => Promise.reject(error))).rejects.toBe(error);
+    expect(await pending(tracker)).toBe(left);
+  });
+
+  it('leaves the note where the ledger does not hear of the end', async () => {
+    const { checker, tracker } = setUp();
+    await hold(checker, 'a', 10);
+    jest.spyOn(tracker, 'remove').mockRejectedValueOnce(new QuotaUnavailableError('remove'));
+    await expect(checker.runRemoval('acme', 'a', async () => ({}))).rejects.toThrow('remove');
+    expect(await pending(tracker)).toBe(true);
+  });
+
+  it('is never refused: beyond the limit, off, unknown, without a ledger for the note', async () => {
+    const { checker, tracker, rollout, set } = setUp('deny');
+    const remove = jest.fn(async () => ({}));
+    await checker.runRemoval('nobody', 'a', remove);
+    await set({ quotaMb: 2, overageAllowed: false });
+    await hold(checker, 'a', 2 * MB);
+    await set({ quotaMb: 1, overageAllowed: false });
+    jest.spyOn(tracker, 'reserve').mockRejectedValueOnce(new QuotaUnavailableError('reserve'));
+    expect(await checker.runRemoval('acme', 'a', remove)).toMatchObject({ freedBytes: 2 * MB });
+    await set({ quotaMb: 2 });
+    await hold(checker, 'a', 2 * MB);
+    await set({ quotaMb: 1 });
+    expect(await checker.runRemoval('acme', 'a', remove)).toMatchObject({ freedBytes: 2 * MB });
+    rollout.enabled = false;
+    await checker.runRemoval('acme', 'a', remove);
+    expect(remove).toHaveBeenCalledTimes(4);
+  });
+
+  it('leaves an abandoned reservation to its deadline, and nobody waits for it', async () => {
+    const { checker, tracker } = setUp();
+    const reservation = reservationOf(
+      await checker.reserve({ tenant: 'acme', key: 'a', bytes: 5 }),
+    );
+    reservation.abandon();
+    expect(reservation.state).toBe('abandoned');
+    expect(await reservation.release()).toBeNull();
+    expect(await pending(tracker)).toBe(true);
+    expect(await checker.drain(1)).toBe(true);
+  });
+});
+
 describe('QuotaChecker, of what is open here', () => {
   it('knows how many bytes it holds, and whose usage it changed', async () => {
     const { checker } = setUp();

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Budget } from './budget';
 import { errorEvent } from './error-event';
-import { QuotaExceededError, QuotaUnavailableError } from './errors';
+import { QuotaExceededError, QuotaUnavailableError, UnknownTenantError } from './errors';
 import { judge, lateRefusal, standingOf, type Decided } from './judgement';
 import { Holds } from './holds';
 import type { QuotaObserver } from './observer';
@@ -185,6 +185,42 @@ export class QuotaChecker {
     return budget.step('remove', () => this.tracker.remove(request));
   }
 
+  /**
+   * Removes an entry together with what an application's own storage has of it. Before `remove` is
+   * run the ledger is told that something is on its way to the key: a process that dies before the
+   * ledger hears of the end leaves a reservation that lapses, and the tenant is reconciled soon. Never
+   * refused: where no store can take that note, it goes on without.
+   *
+   * @param remove deletes in the storage; the removal's version where there is one, or null when
+   * nothing was there and the ledger need not be told. Throws: whether it was done is not known,
+   * unless it is a QuotaUnavailableError that says it was not.
+   * @param budget as for {@link reserve}
+   * @returns the ledger's reply; null when there was nothing to remove.
+   * @throws QuotaUnavailableError when the ledger did not answer: what is removed stays counted until
+   * the tenant is reconciled, which will be soon. And whatever `remove` throws.
+   */
+  async runRemoval(
+    tenant: string,
+    key: string,
+    remove: () => Promise<{ readonly version?: number } | null>,
+    budget = new Budget(),
+  ): Promise<RemoveReply | null> {
+    parseTenantId(tenant);
+    parseKey(key);
+    const intent = await this.intend(tenant, key, budget);
+    let removed: { readonly version?: number } | null;
+    try {
+      removed = await remove();
+    } catch (error) {
+      const untouched = error instanceof QuotaUnavailableError && error.applied === 'no';
+      if (untouched) await this.endIntent(tenant, intent, budget);
+      throw error;
+    }
+    const reply = removed && (await this.remove(tenant, key, removed.version, budget));
+    await this.endIntent(tenant, intent, budget);
+    return reply;
+  }
+
   /** Gives back bytes that were charged without a key. Never refused. */
   async refund(tenant: string, bytes: number): Promise<RefundReply> {
     parseTenantId(tenant);
@@ -264,6 +300,38 @@ export class QuotaChecker {
   private async staleness(request: LedgerWrite, budget: Budget): Promise<StaleReply | null> {
     const reply = await this.askWith(budget, { ...request, bytes: 0 });
     return reply.outcome === 'stale' ? reply : null;
+  }
+
+  /** A reservation of no bytes; null where nothing is metered, or nobody can take it. */
+  private async intend(tenant: string, key: string, budget: Budget): Promise<string | null> {
+    if (this.isOff()) return null;
+    const id = randomUUID();
+    const holdMs = this.options.reservationTtlMs;
+    const onLate = (): void => this.giveBack(tenant, id);
+    try {
+      const { reply } = await this.decide({ tenant, key, bytes: 0 }, budget, (request) =>
+        budget.step(
+          'reserve',
+          () => this.tracker.reserve({ ...request, enforce: false, id, holdMs }),
+          { onLate },
+        ),
+      );
+      return reply === null ? null : id;
+    } catch (error) {
+      if (error instanceof QuotaUnavailableError || error instanceof UnknownTenantError)
+        return null;
+      throw error;
+    }
+  }
+
+  private async endIntent(tenant: string, id: string | null, budget: Budget): Promise<void> {
+    if (id === null) return;
+    try {
+      await budget.wait('release', this.tracker.release(tenant, id));
+    } catch (error) {
+      // It lapses, and the tenant is reconciled once more than needed.
+      this.observer.emit('error', errorEvent('release', error, tenant));
+    }
   }
 
   private askWith(budget: Budget, request: LedgerWrite): Promise<ReserveReply> {

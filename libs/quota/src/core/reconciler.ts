@@ -67,6 +67,11 @@ export class Reconciler {
     this.lease = options.lease ?? new LocalLease();
   }
 
+  /** There is a storage to compare with; otherwise only the ledger itself is counted anew. */
+  get hasStorage(): boolean {
+    return this.source !== null;
+  }
+
   /**
    * Waits its turn when the tenant is being reconciled elsewhere.
    *

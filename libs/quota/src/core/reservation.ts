@@ -11,7 +11,7 @@ export interface CommitDetails {
 }
 
 export type ReservationState =
-  'open' | 'settling' | 'committed' | 'refused' | 'bounced' | 'released';
+  'open' | 'settling' | 'committed' | 'refused' | 'bounced' | 'released' | 'abandoned';
 
 /** Data a reservation is made of; all of it is sent again with the commit, which can thus be judged anew. */
 export interface ReservationFields {
@@ -152,11 +152,14 @@ export class Reservation {
   }
 
   /**
-   * For its owner, when neither `commit` nor `release` was answered and it will not try again: the
-   * bytes go back at the deadline, and a shutdown does not wait for them. Settled: does nothing.
+   * Leaves an open one to its deadline: it will not be tried again, and nobody can say whether what it
+   * was for is stored. A shutdown does not wait for it; the ledger counts it as unsettled when it lapses,
+   * and the upkeep finds out. Settled: does nothing.
    */
   abandon(): void {
-    if (this.current === 'open') this.options.onAbandoned?.();
+    if (this.current !== 'open') return;
+    this.current = 'abandoned';
+    this.options.onAbandoned?.();
   }
 
   /** What is left of the request's time, for other steps of it; a new one where it has none. */
@@ -171,7 +174,7 @@ export class Reservation {
   ): Promise<T> {
     try {
       const reply = await wait((late) => {
-        if (this.current === 'open') settle(late);
+        if (this.current === 'open' || this.current === 'abandoned') settle(late);
       });
       settle(reply);
       return reply;

@@ -134,6 +134,12 @@ export interface SweepReply {
   readonly freedBytes: number;
   /** There is more to reap. */
   readonly more: boolean;
+  /**
+   * Reservations that have lapsed, reaped by whatever operation, and not been {@link UsageTracker.settled}
+   * since: whoever opened them may have stored or deleted something without telling. And lives of the
+   * tenant that were ended by a drop.
+   */
+  readonly unsettled: number;
 }
 
 export interface TenantPage {
@@ -209,6 +215,13 @@ export abstract class UsageTracker {
   /** Reaps at most `max` expired entries and as many lapsed reservations. */
   abstract sweep(tenant: string, max: number): Promise<SweepReply>;
 
+  /**
+   * The tenant's storage was looked at after a sweep that said `count` unsettled: the number falls by
+   * so many, so that what has lapsed meanwhile is not forgotten, and never below zero. Returns by how
+   * many it fell.
+   */
+  abstract settled(tenant: string, count: number): Promise<number>;
+
   /** Ends this life of the tenant: entries, values, reservations and usage are gone, late commits bounce. */
   abstract drop(tenant: string): Promise<void>;
 
@@ -256,7 +269,7 @@ export abstract class UsageTracker {
   abstract tenants(cursor: string | null, limit: number): Promise<TenantPage>;
 
   /**
-   * As {@link tenants}, those only that have something to {@link sweep} now. Unless a tracker knows a
+   * As {@link tenants}, those only that have something to {@link sweep} now, or unsettled. Unless a tracker knows a
    * cheaper way it is all of them, which is right too.
    */
   due(cursor: string | null, limit: number): Promise<TenantPage> {

@@ -4,6 +4,7 @@ import type { QuotaPage, QuotaStore } from './quota-store';
 import type { Reconciler } from './reconciler';
 import { Recovery } from './recovery';
 import { Rounds, type RoundResult } from './rounds';
+import { UnsettledTenants } from './unsettled-tenants';
 import { usedBytes, type TenantPage, type UsageTracker } from './usage-tracker';
 
 export interface UsageUpkeepOptions {
@@ -42,6 +43,7 @@ interface Swept {
 export class UsageUpkeep {
   private readonly rounds: Rounds[] = [];
   private readonly recovery: Recovery;
+  private readonly unsettled: UnsettledTenants;
   private stopped = false;
 
   constructor(
@@ -55,6 +57,10 @@ export class UsageUpkeep {
     private readonly options: UsageUpkeepOptions,
   ) {
     this.recovery = new Recovery(parts);
+    const { tracker, reconciler } = parts;
+    this.unsettled = new UnsettledTenants(tracker, reconciler, (error, tenant) =>
+      this.tell('reconcile', error, tenant),
+    );
   }
 
   start(): void {
@@ -67,10 +73,16 @@ export class UsageUpkeep {
   /** Ends the rounds; resolves when those under way are over, which is soon. */
   async stop(): Promise<void> {
     this.stopped = true;
-    await Promise.all([this.recovery.stop(), ...this.rounds.map((rounds) => rounds.stop())]);
+    await Promise.all([
+      ...this.rounds.map((rounds) => rounds.stop()),
+      ...[this.recovery.stop(), this.unsettled.stop()],
+    ]);
   }
 
-  /** Reaps what is due of every tenant. `more`: there is still something due. */
+  /**
+   * Reaps what is due of every tenant, and has tenants looked after whose reservations lapsed, which
+   * goes on after it. `more`: there is still something due.
+   */
   async sweep(): Promise<Swept & { more: boolean }> {
     const { tracker, observer } = this.parts;
     const total = { expiredEntries: 0, expiredReservations: 0, freedBytes: 0 };
@@ -193,14 +205,17 @@ export class UsageUpkeep {
   }
 
   private async sweepTenant(tenant: string, total: Swept): Promise<boolean> {
-    for (let batch = 0; batch < BATCHES; batch += 1) {
+    let unsettled = 0;
+    let more = true;
+    for (let batch = 0; batch < BATCHES && more; batch += 1) {
       const reply = await this.parts.tracker.sweep(tenant, BATCH);
+      ({ unsettled, more } = reply);
       total.expiredEntries += reply.expiredEntries;
       total.expiredReservations += reply.expiredReservations;
       total.freedBytes += reply.freedBytes;
-      if (!reply.more) return false;
     }
-    return true;
+    if (unsettled > 0) await this.unsettled.found(tenant, unsettled);
+    return more;
   }
 
   private async record(tenants: readonly string[], ended?: () => boolean): Promise<number> {

@@ -114,7 +114,17 @@ export class MemoryUsageTracker extends ValueTracker {
     checkCount('max', max);
     const ledger = this.find(tenant);
     if (ledger) return sweep(ledger, max, this.now());
-    return { expiredEntries: 0, expiredReservations: 0, freedBytes: 0, more: false };
+    return { expiredEntries: 0, expiredReservations: 0, freedBytes: 0, more: false, unsettled: 0 };
+  }
+
+  override async settled(tenant: string, count: number): Promise<number> {
+    checkRequest({ tenant });
+    checkCount('count', count);
+    const ledger = this.find(tenant);
+    if (!ledger) return 0;
+    const lowered = Math.min(count, ledger.unsettled);
+    ledger.unsettled -= lowered;
+    return lowered;
   }
 
   override async drop(tenant: string): Promise<void> {
@@ -123,6 +133,8 @@ export class MemoryUsageTracker extends ValueTracker {
     if (!old) return;
     const next = this.newLedger();
     next.stamp = old.stamp;
+    // A write of this life may have been stored for the next one to count.
+    next.unsettled = old.unsettled + 1;
     this.ledgers.keep(tenant, next, this.latest);
   }
 
@@ -183,7 +195,7 @@ export class MemoryUsageTracker extends ValueTracker {
   override async due(cursor: string | null, limit: number): Promise<TenantPage> {
     checkCount('limit', limit, 1);
     const now = this.now();
-    return this.ledgers.page(cursor, limit, (ledger) => ledger.hasDue(now));
+    return this.ledgers.page(cursor, limit, (ledger) => ledger.unsettled > 0 || ledger.hasDue(now));
   }
 
   override async getValue(

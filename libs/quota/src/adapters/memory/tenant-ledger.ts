@@ -30,6 +30,8 @@ export class TenantLedger {
   stamp = 0;
   /** Part of committed that has no key. */
   unkeyed = 0;
+  /** Reservations that lapsed, and that nobody has looked after since. */
+  unsettled = 0;
   lastUsed = 0;
 
   readonly open = new Map<string, Reservation>();
@@ -184,6 +186,7 @@ export class TenantLedger {
     for (let held; done.reservations < max && (held = this.lapsing.due(now)); done.reservations++) {
       this.close(held);
     }
+    this.unsettled += done.reservations;
     return done;
   }
 

@@ -11,6 +11,7 @@ export function sweep(ledger: TenantLedger, max: number, now: number): SweepRepl
     expiredReservations: reservations,
     freedBytes: before - ledger.used,
     more: ledger.hasDue(now),
+    unsettled: ledger.unsettled,
   };
 }
 

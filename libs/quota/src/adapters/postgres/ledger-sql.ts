@@ -20,6 +20,7 @@ export const CALLS = {
   refund: call('refund', ['text', 'text', 'bigint']),
   read: call('read', ['text']),
   sweep: call('sweep', ['text', 'bigint']),
+  settled: call('settled', ['text', 'bigint']),
   drop: call('drop', ['text', 'text']),
   recount: call('recount', ['text']),
   correct: call('correct', [
@@ -44,7 +45,7 @@ const PENDING = (key: string): string => `(
  * that every write would change. $1 after, $2 limit
  */
 export const TENANTS = `
-  SELECT l.tenant_id, coalesce(least(l.due_at, nullif(l.marks_at, 0))
+  SELECT l.tenant_id, l.unsettled > 0 OR coalesce(least(l.due_at, nullif(l.marks_at, 0))
     <= extract(epoch FROM clock_timestamp()) * 1000, false) AS due
   FROM quota_ledger l WHERE l.tenant_id > $1 ORDER BY l.tenant_id LIMIT $2`;
 

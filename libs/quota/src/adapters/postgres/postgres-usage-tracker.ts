@@ -121,7 +121,12 @@ export class PostgresUsageTracker extends UsageTracker {
       expiredReservations: reply.lapsed,
       freedBytes: reply.freed,
       more: reply.code === 'more',
+      unsettled: reply.unsettled,
     };
+  }
+
+  async settled(tenant: string, count: number): Promise<number> {
+    return (await this.calls.run('settled', { tenant, args: [whole(count, 'count')] })).lowered;
   }
 
   async drop(tenant: string): Promise<void> {

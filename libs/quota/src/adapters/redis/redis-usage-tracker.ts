@@ -148,7 +148,13 @@ export class RedisUsageTracker extends ValueTracker implements GrantedLedger {
       expiredReservations: reply.whole(),
       freedBytes: reply.whole(),
       more: reply.code === ReplyCode.MORE,
+      unsettled: reply.whole(),
     };
+  }
+
+  async settled(tenant: string, count: number): Promise<number> {
+    const args = [whole(count, 'count')];
+    return (await this.ledger.run({ script: 'settled', tenant, args })).reply.whole();
   }
 
   async drop(tenant: string): Promise<void> {

@@ -12,6 +12,7 @@ export const SCRIPT_NAMES = [
   'refund',
   'read',
   'sweep',
+  'settled',
   'drop',
   'recount-page',
   'entries',

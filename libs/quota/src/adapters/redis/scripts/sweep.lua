@@ -3,7 +3,8 @@
 --
 -- KEYS  the tenant's eight, as in include/state.lua
 -- ARGV  1 how many, capped at 1,000
--- Reply DONE | MORE, usage, entries, reservations, bytes that became free
+-- Reply DONE | MORE, usage, entries, reservations, bytes that became free, reservations that lapsed
+--       unsettled
 --@include reap
 local max = math.min(whole_arg(1, 'max'), 1000)
 local before = S.c + S.r
@@ -13,4 +14,4 @@ if S.g then
 end
 local freed = before - (S.c + S.r)
 local code = more_due() and CODE.MORE or CODE.DONE
-return reply(code, digits(reaped.expired), digits(reaped.lapsed), digits(freed))
+return reply(code, digits(reaped.expired), digits(reaped.lapsed), digits(freed), digits(S.ls))

@@ -1,6 +1,6 @@
 #!lua flags=no-writes,allow-cross-slot-keys
 -- A page of the tenants of one node: the names of their state keys, or of those only that have
--- something due. One call looks at hundreds of tenants, and replies with the few that matter.
+-- something due, or reservations that lapsed unsettled. One call looks at hundreds of tenants, and replies with the few that matter.
 --
 -- KEYS  none: which they are is what it finds out; all of them are on this node
 -- ARGV  1 cursor, '0' at first; 2 pattern of the state keys; 3 keys to look at, at most 1,000;
@@ -22,10 +22,17 @@ local function has_due(index)
   return not first.err and first[2] ~= nil and tonumber(first[2]) <= now
 end
 
+local function has_unsettled(state)
+  local count = redis.pcall('HGET', state, 'ls')
+  return type(count) == 'string' and count ~= '0'
+end
+
 local found = redis.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', math.min(count, 1000))
 local made = { DONE, found[1] }
 for _, state in ipairs(found[2]) do
   local base = string.sub(state, 1, -2)
-  if not only_due or has_due(base .. 'x') or has_due(base .. 'd') then made[#made + 1] = state end
+  if not only_due or has_due(base .. 'x') or has_due(base .. 'd') or has_unsettled(state) then
+    made[#made + 1] = state
+  end
 end
 return made

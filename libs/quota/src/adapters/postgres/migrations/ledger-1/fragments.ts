@@ -70,6 +70,7 @@ export const LOCK = `
       s.grant_seq := 0; s.confirmed_seq := 0; s.folding := false; s.fold_number := 0;
       s.folding_bytes := 0; s.folding_unkeyed := 0; s.folding_refunds := 0; s.refunds := 0;
       s.has_removals := false; s.drop_pending := false; s.grant_chunk := 0;
+      s.unsettled := 0;
     END IF;
     was := s;`;
 
@@ -109,6 +110,7 @@ export const SAVE = `
         folding = s.folding, fold_number = s.fold_number, folding_bytes = s.folding_bytes,
         folding_unkeyed = s.folding_unkeyed, folding_refunds = s.folding_refunds,
         refunds = s.refunds, has_removals = s.has_removals, drop_pending = s.drop_pending,
+        unsettled = s.unsettled,
         updated_at = clock_timestamp()
       WHERE l.tenant_id = p_tenant;
     END IF;`;
@@ -215,6 +217,7 @@ export const reap = (max: string, own: string): string => `
       s.committed := done.committed; s.reserved := done.reserved;
       s.unkeyed_reserved := done.unkeyed_reserved; s.due_at := done.due_at;
       s.has_removals := s.has_removals OR (done.expired > 0 AND ${SHARED});
+      s.unsettled := s.unsettled + done.lapsed;
       more := done.more;
     END IF;`;
 

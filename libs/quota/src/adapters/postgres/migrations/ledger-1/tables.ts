@@ -16,7 +16,8 @@ const TENANT = (table: string): string => `
  * to fold or to drop.
  *
  * due_at is never later than the first expiry or deadline of the tenant (null: nothing falls due),
- * and marks_at says when to look for old marks: most operations need not look at all.
+ * and marks_at says when to look for old marks: most operations need not look at all. unsettled are
+ * the reservations that lapsed and that nobody has looked after since.
  */
 const LEDGER = `
   CREATE TABLE quota_ledger (${TENANT('quota_ledger')}
@@ -39,6 +40,8 @@ const LEDGER = `
     refunds bigint NOT NULL DEFAULT 0,
     has_removals boolean NOT NULL DEFAULT false,
     drop_pending boolean NOT NULL DEFAULT false,
+    unsettled bigint NOT NULL DEFAULT 0
+      CONSTRAINT quota_ledger_unsettled_check CHECK (unsettled >= 0),
     pending boolean NOT NULL GENERATED ALWAYS AS
       (drop_pending OR folding OR has_removals OR committed > 0 OR refunds > 0) STORED,
     due_at bigint,

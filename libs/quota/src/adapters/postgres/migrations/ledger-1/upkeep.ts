@@ -38,8 +38,19 @@ const SWEEP = ledgerFunction(
     ${finish(
       `CASE WHEN more THEN 'more' ELSE 'done' END`,
       `'expired', expired, 'lapsed', lapsed,
-      'freed', was.committed + was.reserved - s.committed - s.reserved`,
+      'freed', was.committed + was.reserved - s.committed - s.reserved, 'unsettled', s.unsettled`,
     )}`,
+);
+
+/** Lowers the number of reservations that lapsed unsettled, by at most so many. */
+const SETTLED = ledgerFunction(
+  'quota_ledger_settled',
+  'p_tenant text, p_count bigint',
+  'jsonb',
+  STATE,
+  `${insist(`${isTenant} AND ${isCount('p_count')}`)}${LOCK}
+    s.unsettled := greatest(s.unsettled - p_count, 0);
+    ${finish(`'done'`, `'lowered', was.unsettled - s.unsettled`)}`,
 );
 
 /** The numbers, with nothing due in them. Where nothing is, no lock is taken. */
@@ -78,6 +89,8 @@ const DROP = ledgerFunction(
       s.refunds := 0; s.has_removals := false;
       s.generation := p_generation; s.committed := 0; s.reserved := 0;
       s.unkeyed := 0; s.unkeyed_reserved := 0; s.due_at := NULL; s.marks_at := 0;
+      -- A write of this life may have been stored for the next one to count.
+      s.unsettled := s.unsettled + 1;
     END IF;
     ${finish(`'done'`)}`,
 );
@@ -170,4 +183,4 @@ const CORRECT = ledgerFunction(
     ${finish(`'done'`, `'applied', applied, 'delta', delta`)}`,
 );
 
-export const UPKEEP_FUNCTIONS = [SWEEP, READ, DROP, RECOUNT, CORRECT];
+export const UPKEEP_FUNCTIONS = [SWEEP, SETTLED, READ, DROP, RECOUNT, CORRECT];

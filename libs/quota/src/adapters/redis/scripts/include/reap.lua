@@ -41,7 +41,7 @@ local function reap_records(max)
   end
   open_keys(keys)
   for _, record in ipairs(records) do free_hold(record) end
-  reaped.lapsed = reaped.lapsed + #records
+  reaped.lapsed, S.ls = reaped.lapsed + #records, S.ls + #records
   later_all('HDEL', RESERVATIONS, gone)
   later_all('ZREM', DEADLINES, gone)
   return #ids == max

@@ -8,6 +8,7 @@
 --   rs, rc, ra, rn recount under way: session, cursor, bytes and entries counted (recount-page.lua)
 --   gs, gb, gg what a bank has granted: number (0: nothing), bytes, the tenant's life by the bank
 --   rb nonce of the rebuild under way, '' none   fn number of the last batch folded in
+--   ls reservations that lapsed and that nobody has looked after since (settled.lua)
 local STATE, ENTRIES, EXPIRIES, RESERVATIONS, DEADLINES, MARKS, PENDING, VALUES =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 
@@ -19,6 +20,7 @@ local CODE = {
 
 local FIELDS = {
   'g', 'cv', 'c', 'r', 'k', 'ur', 'u', 'ue', 'o', 'rs', 'rc', 'ra', 'rn', 'gs', 'gb', 'gg', 'rb', 'fn',
+  'ls',
 }
 local TEXTS = { g = '', rc = '0', gg = '', rb = '' } -- and what they are when not stored
 local SUMS = { 'c', 'r', 'k', 'ur', 'u', 'o', 'ra', 'rn' }
