@@ -1,5 +1,6 @@
 // Code of docs/library.md, checked by readme.spec.ts.
 import type { ExecutionContext } from '@nestjs/common';
+import { Cluster, Redis } from 'ioredis';
 import type { Readable } from 'node:stream';
 import {
   EnforceCacheQuota,
@@ -7,6 +8,8 @@ import {
   QuotaChecker,
   QuotaExceededError,
   QuotaModule,
+  quotaClusterOptions,
+  quotaRedisOptions,
   UsageSource,
   sizeFromContentLength,
   tenantFromHeader,
@@ -104,4 +107,16 @@ export async function remove(quota: QuotaChecker, tenant: string, key: string) {
     return {};
   });
 }
+// #endregion
+
+declare const url: string;
+declare const sentinels: { host: string; port: number }[];
+declare const nodes: { host: string; port: number }[];
+
+// #region redis.clients
+export const clients = [
+  () => new Redis(url, quotaRedisOptions),
+  () => new Redis({ ...quotaRedisOptions, sentinels, name: 'mymaster', failoverDetector: true }),
+  () => new Cluster(nodes, quotaClusterOptions),
+];
 // #endregion

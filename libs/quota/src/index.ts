@@ -107,7 +107,7 @@ export {
 
 export { MemoryQuotaStore } from './adapters/memory/memory-quota-store';
 export { MemoryUsageTracker } from './adapters/memory/memory-usage-tracker';
-export { contactOf as postgresContact } from './adapters/postgres/database-errors';
+export { postgresContact } from './adapters/postgres/database-errors';
 export { quotaEntities, quotaMigrations } from './adapters/postgres/migrations';
 export { PostgresQuotaBank } from './adapters/postgres/postgres-quota-bank';
 export { PostgresQuotaStore } from './adapters/postgres/postgres-quota-store';

@@ -1,19 +1,19 @@
-import { contactOf, unavailable } from './database-errors';
+import { postgresContact, unavailable } from './database-errors';
 
 const coded = (code: string, message = ''): Error => Object.assign(new Error(message), { code });
 
-describe('contactOf', () => {
+describe('postgresContact', () => {
   it.each(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTFOUND', '08006', '57P01', '57P03', '53300'])(
     'takes %s for a lost connection',
     (code) => {
-      expect(contactOf(coded(code))).toBe('lost');
+      expect(postgresContact(coded(code))).toBe('lost');
     },
   );
 
   it.each(['23514', '40001', '42P01', '55P03', '57014', 'XX001'])(
     'takes %s for an answer',
     (code) => {
-      expect(contactOf(coded(code))).toBe('answered');
+      expect(postgresContact(coded(code))).toBe('answered');
     },
   );
 
@@ -25,12 +25,12 @@ describe('contactOf', () => {
     ['Query read timeout', 'silent'],
     ['The row of tenant "acme" breaks the table’s rules', 'answered'],
   ])('reads %j as %s', (message, contact) => {
-    expect(contactOf(new Error(message))).toBe(contact);
+    expect(postgresContact(new Error(message))).toBe(contact);
   });
 
   it('takes what is no error, and a socket’s own timeout, for silence', () => {
-    expect(contactOf('text')).toBe('silent');
-    expect(contactOf(coded('ETIMEDOUT'))).toBe('silent');
+    expect(postgresContact('text')).toBe('silent');
+    expect(postgresContact(coded('ETIMEDOUT'))).toBe('silent');
   });
 
   it('goes into the error', () => {

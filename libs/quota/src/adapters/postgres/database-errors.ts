@@ -20,7 +20,7 @@ const NO_ANSWER = /timeout/i;
  * What an error of the driver says of the server. Whatever is not of the connection is an answer: a
  * row that breaks the rules or a lock that is held is one tenant's trouble.
  */
-export function contactOf(error: unknown): StoreContact {
+export function postgresContact(error: unknown): StoreContact {
   if (!(error instanceof Error)) return 'silent';
   const { code } = error as { code?: unknown };
   if (typeof code === 'string' && SOCKET_LOST.test(code)) return 'lost';
@@ -38,6 +38,6 @@ export function unavailable(
   applied: 'no' | 'unknown' = 'no',
 ): QuotaError {
   if (error instanceof QuotaError) return error;
-  const contact = contactOf(error);
+  const contact = postgresContact(error);
   return new QuotaUnavailableError(operation, { cause: error, applied, contact });
 }
