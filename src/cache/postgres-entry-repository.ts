@@ -220,7 +220,7 @@ export class PostgresEntryRepository extends UsageSource {
       } catch (error) {
         const applied = wasRefused(error) ? 'no' : 'unknown';
         throw new QuotaUnavailableError(operation, {
-          ...{ cause: error, applied, contact: postgresContact(error) },
+          ...{ cause: error, applied, contact: contactOf(error) },
         });
       }
     };
@@ -242,9 +242,9 @@ function deadlineMsFor(bytes: number): number {
 }
 
 /** Where the pool is full, the server was not asked; what is out of time says that it is silent. */
-function postgresContact(error: unknown): StoreContact {
+function contactOf(error: unknown): StoreContact {
   if (error instanceof NoConnectionError)
-    return error.poolIsFull ? 'answered' : postgresContact(error.cause);
+    return error.poolIsFull ? 'answered' : contactOf(error.cause);
   return error instanceof QuotaUnavailableError ? 'silent' : postgresContact(error);
 }
 
