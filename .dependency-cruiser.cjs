@@ -17,7 +17,7 @@ const only = (name, from, allowed, comment) => ({
 });
 
 const CORE = `${LIB}/core/`;
-const COMPOSITION_ROOT = `${LIB}/nest/(providers|stores|quota\\.module)\\.ts$`;
+const COMPOSITION_ROOT = `${LIB}/nest/(bank|providers|stores|quota\\.module)\\.ts$`;
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {

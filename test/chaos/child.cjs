@@ -7,8 +7,8 @@ process.stdin.on('end', () => process.exit(1)).resume();
 if (process.env.CHAOS_BREAK === 'limit') {
   const { QuotaChecker } = require('@app/quota');
   const decide = QuotaChecker.prototype.decide;
-  QuotaChecker.prototype.decide = function (write, ask) {
-    return decide.call(this, write, (request) => {
+  QuotaChecker.prototype.decide = function (write, budget, ask) {
+    return decide.call(this, write, budget, (request) => {
       const { quotaBytes, hardBytes } = request.limits;
       return ask({ ...request, limits: { quotaBytes, hardBytes: hardBytes * 1.5 } });
     });

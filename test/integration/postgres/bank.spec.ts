@@ -254,7 +254,7 @@ describe('a batch', () => {
     expect(await standing(s)).toEqual([10, 10, true]);
     await stage.bank.endFold(s.tenant, 1);
     await cutOff(stage.probe, s.tenant, () => ask(s, 30, { seen: 1 }));
-    expect(await granted(s, 30, { seen: 1 })).toMatchObject({ seq: 2, bytes: 30 });
+    expect(await granted(s, 30, { seen: 1 })).toMatchObject({ seq: 3, bytes: 30 });
     await cutOff(stage.probe, s.tenant, () => s.tracker.drop(s.tenant));
     await expectWithin(stage.probe, s.tenant, 100);
   });

@@ -1,4 +1,4 @@
-import type { RefusedVerdict } from './verdict';
+import type { RefusedVerdict } from './refusal';
 
 /** Stable codes of every error that leaves the library; safe to switch on. */
 export type QuotaErrorCode =

@@ -31,6 +31,7 @@ export * from './reconciler';
 export * from './recovery';
 export * from './reservation';
 export * from './rollout';
+export * from './server-signs';
 export * from './store-breakers';
 export * from './tenant';
 export * from './rounds';

@@ -7,12 +7,12 @@ import {
   type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
-import type { ServerWatch } from '../adapters/redis/server-watch';
 import type { BankUpkeep } from '../core/bank-upkeep';
 import { inTime } from '../core/budget';
 import { QuotaObserver } from '../core/observer';
 import { QuotaCacheService } from '../core/quota-cache.service';
 import { QuotaChecker } from '../core/quota-checker';
+import type { LedgerWatch } from '../core/server-signs';
 import { StoreBreakers } from '../core/store-breakers';
 import { UsageUpkeep } from '../core/usage-upkeep';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
@@ -41,7 +41,7 @@ export class QuotaLifecycle
     private readonly upkeep: UsageUpkeep,
     private readonly breakers: StoreBreakers,
     @Inject(BANK_UPKEEP) private readonly bankUpkeep: BankUpkeep | null,
-    @Inject(SERVER_WATCH) private readonly serverWatch: ServerWatch | null,
+    @Inject(SERVER_WATCH) private readonly serverWatch: LedgerWatch | null,
     private readonly observer: QuotaObserver,
     @Inject(QUOTA_OPTIONS) private readonly options: ResolvedQuotaOptions,
   ) {}

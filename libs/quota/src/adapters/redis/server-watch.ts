@@ -1,13 +1,9 @@
 import type { Redis } from 'ioredis';
+import type { LedgerWatch, ServerSigns } from '../../core';
 import type { RedisClient } from './redis-calls';
 
 /** A server that did not say who it is is asked again after so many ms. */
 const AGAIN_MS = 1_000;
-
-export interface ServerSigns {
-  /** Another server answers now; its identity names this term of it. */
-  changed(identity: string): void;
-}
 
 /**
  * Finds out when another server answers in the place of one before: after a failover, or a restart
@@ -16,7 +12,7 @@ export interface ServerSigns {
  *
  * What was there when the watch began is taken for granted: nobody can say what came before.
  */
-export class ServerWatch {
+export class ServerWatch implements LedgerWatch {
   private readonly known = new Set<string>();
   /** Connections whose server has said who it is, or is being asked. */
   private asked = new WeakSet<RedisClient>();
