@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { QuotaObserver, StoreName, StoreState } from '@app/quota';
-import { percentile, startLoad, startStallMeter, waitUntil } from '../../support';
+import { percentile, startLoad, startStallMeter, waitUntil, type Stall } from '../../support';
 
 /** What an outage looked like from outside; all in ms. */
 export interface OutageFigures {
@@ -32,7 +32,8 @@ export async function measureOutage(outage: Outage): Promise<OutageFigures> {
   outage.observer.on('store', ({ store, state }) => {
     if (store === outage.store) changes.push({ state, at: performance.now() });
   });
-  const stall = startStallMeter();
+  const stalls: Stall[] = [];
+  const stall = startStallMeter(stalls);
   const end = startLoad(40, outage.call);
   try {
     await pause(200);
@@ -46,7 +47,12 @@ export async function measureOutage(outage: Outage): Promise<OutageFigures> {
     await pause(100);
     const samples = await end();
     const [opened, closed] = [changes[0]?.at ?? NaN, changes.at(-1)?.at ?? NaN];
-    const open = samples.filter(({ startedAt }) => startedAt > opened && startedAt < closed);
+    const open = samples
+      .filter(({ startedAt }) => startedAt > opened && startedAt < closed)
+      // What took its time while this process stood still says nothing of the breaker.
+      .filter(({ startedAt, tookMs }) =>
+        stalls.every(({ from, to }) => startedAt > to || startedAt + tookMs < from),
+      );
     const figures = {
       openAfterMs: Math.round(opened - wentAt),
       closedAfterMs: Math.max(0, Math.round(closed - backAt)),
