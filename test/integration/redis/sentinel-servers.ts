@@ -29,7 +29,9 @@ export async function startSentinels(): Promise<SentinelServers> {
   for (const client of asking) client.on('error', () => undefined);
   const allKnown = async (): Promise<boolean> => {
     const infos = await Promise.all(asking.map((client) => client.info('sentinel')));
-    return infos.every((info) => info.includes('status=ok') && info.includes('slaves=1,sentinels=3'));
+    return infos.every(
+      (info) => info.includes('status=ok') && info.includes('slaves=1,sentinels=3'),
+    );
   };
   await waitUntil(allKnown, { timeoutMs: 20_000, what: () => 'the Sentinels to know each other' });
   return {
