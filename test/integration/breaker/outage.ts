@@ -49,6 +49,8 @@ export async function measureOutage(outage: Outage): Promise<OutageFigures> {
     const [opened, closed] = [changes[0]?.at ?? NaN, changes.at(-1)?.at ?? NaN];
     const open = samples
       .filter(({ startedAt }) => startedAt > opened && startedAt < closed)
+      // It may have been closed in between, by a server that answered a probe and then nothing more.
+      .filter(({ startedAt }) => changes.findLast(({ at }) => at < startedAt)?.state !== 'closed')
       // What took its time while this process stood still says nothing of the breaker.
       .filter(({ startedAt, tookMs }) =>
         stalls.every(({ from, to }) => startedAt > to || startedAt + tookMs < from),
@@ -65,7 +67,7 @@ export async function measureOutage(outage: Outage): Promise<OutageFigures> {
       stallMs: Math.round(stall()),
     };
     if (process.env['QUOTA_FIGURES'] !== undefined)
-      process.stderr.write(`${JSON.stringify(figures)}\n`);
+      process.stderr.write(`${JSON.stringify({ ...figures, changes: changes.length })}\n`);
     return figures;
   } finally {
     stall();

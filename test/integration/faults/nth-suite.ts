@@ -6,7 +6,7 @@ import { baseline, runCase, type Baseline, type Case } from './run-case';
 import type { Operation } from './operation';
 
 /** Instances that work at once, each at one case at a time. */
-const LANES = 12;
+const LANES = 6;
 const STORES: readonly StoreName[] = ['redis', 'postgres'];
 
 /** What became of all cases of some operations. */
@@ -19,9 +19,9 @@ class Trial {
   constructor(private readonly operations: readonly Operation[]) {}
 
   async run(): Promise<void> {
-    // The first time has more to do, such as the loading of scripts, and may take too long for a request.
+    // The first time has more to do, such as the loading of scripts.
     await this.share(this.operations, async (lane, operation) => {
-      await baseline(lane, operation).catch(() => undefined);
+      await baseline(lane, operation);
     });
     await this.share(this.operations, async (lane, operation) => {
       this.baselines.set(operation, await baseline(lane, operation));
