@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { clock, sleep, within } from './clock';
 
 const CHILD = join(__dirname, 'child.cjs');
-const START_MS = 60_000;
+const START_MS = 90_000;
+/** One that hangs at a link that hung is ended and tried again, as by an orchestrator's startup probe. */
+const ATTEMPT_MS = 15_000;
 /** The service lets requests end for 10 s, and its stores a little longer. */
 const DRAIN_MS = 20_000;
 
@@ -84,7 +86,12 @@ export class AppProcess {
         reject(new Error(`${this.name} ended at start: ${code ?? signal}`));
       });
     });
-    this.port = await within(START_MS, `the start of ${this.name}`, listening);
+    try {
+      this.port = await within(ATTEMPT_MS, `the start of ${this.name}`, listening);
+    } catch (error) {
+      child.kill('SIGKILL');
+      throw error;
+    }
     this.agent = new Agent({ keepAlive: true, maxSockets: 128 });
     child.once('exit', (code, signal) => this.ended(code, signal));
     this.comeBack();
