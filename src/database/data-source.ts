@@ -47,6 +47,12 @@ const MIGRATION_POOL = {
   max: 1,
 } as const;
 
+/**
+ * For the look whether any are pending, which most starts end with: a server behind a link that hangs
+ * must not keep one for ever.
+ */
+const LOOK_POOL = { ...MIGRATION_POOL, query_timeout: 10_000 } as const;
+
 /** Options of pg that say which database. */
 type Target = { readonly connectionString: string } | (EmbeddedAddress & typeof EMBEDDED_POOL);
 
@@ -61,7 +67,7 @@ interface ConnectionPool {
 export class AppDataSource extends DataSource {
   constructor(
     database: Target,
-    pool: typeof APP_POOL | typeof VALUE_POOL | typeof MIGRATION_POOL,
+    pool: typeof APP_POOL | typeof VALUE_POOL | typeof MIGRATION_POOL | typeof LOOK_POOL,
     /** What ends with this DataSource. */
     private readonly owned?: EmbeddedPostgres | undefined,
   ) {
@@ -157,12 +163,24 @@ async function open({ databaseUrl, dataDir }: DatabaseSettings): Promise<{
   return { database: { ...embedded.address, ...EMBEDDED_POOL }, embedded };
 }
 
-/** On connections of its own, without the limits that requests have. */
+/** On connections of its own, without the limits that requests have, and only when there is need. */
 async function migrate(database: Target): Promise<void> {
-  const dataSource = new AppDataSource(database, MIGRATION_POOL);
+  const pending = await using(new AppDataSource(database, LOOK_POOL), (dataSource) =>
+    new MigrationExecutor(dataSource).getPendingMigrations(),
+  );
+  if (pending.length === 0) return;
+  await using(new AppDataSource(database, MIGRATION_POOL), (dataSource) =>
+    dataSource.runMigrations(),
+  );
+}
+
+async function using<T>(
+  dataSource: AppDataSource,
+  work: (dataSource: AppDataSource) => Promise<T>,
+): Promise<T> {
   await dataSource.initialize();
   try {
-    await dataSource.runMigrations();
+    return await work(dataSource);
   } finally {
     await dataSource.destroy();
   }
