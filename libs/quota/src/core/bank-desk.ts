@@ -56,7 +56,7 @@ export class BankDesk {
       return verdict;
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
-      return this.reserveFromBudget(request, error);
+      return this.reserveFromBudget(request, cause, error);
     }
   }
 
@@ -97,6 +97,11 @@ export class BankDesk {
     return (await this.accounts.fetch(tenant))?.account ?? null;
   }
 
+  /** What was read of the account is not so any more. */
+  outdate(tenant: string): void {
+    this.accounts.delete(tenant);
+  }
+
   /** Remembers what the ledger has said, for the time when it cannot be asked. */
   note(tenant: string, usage: Usage): void {
     this.lastUsed.set(tenant, usedBytes(usage));
@@ -129,10 +134,16 @@ export class BankDesk {
     return { ...reply, decision, usedAfterBytes, usage: plus(reply.usage, rest.bytes) };
   }
 
-  private reserveFromBudget(request: ReserveRequest, cause: QuotaUnavailableError): ReserveReply {
-    const generation = this.parts.budget.admit(request);
+  /** Only where neither was there: one that has answered that it has no room, or may have none, decides. */
+  private reserveFromBudget(
+    request: ReserveRequest,
+    ofLedger: QuotaUnavailableError,
+    ofBank: QuotaUnavailableError,
+  ): ReserveReply {
+    const away = ofLedger.contact !== 'answered' && ofBank.contact !== 'answered';
+    const generation = away ? this.parts.budget.admit(request) : null;
     this.tell(request, generation === null ? 'deny' : 'allow');
-    if (generation === null) throw cause;
+    if (generation === null) throw ofBank;
     const usage = this.guess(request.tenant);
     const usedAfterBytes = usedBytes(usage) + request.bytes;
     const decision = decide(usedAfterBytes, false, request.limits);

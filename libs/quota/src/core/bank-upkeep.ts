@@ -60,9 +60,9 @@ export class BankUpkeep {
 
   /** One look, and what follows from it. */
   async round(): Promise<RoundResult> {
-    const { tracker, lease, reachable } = this.parts;
+    const { lease, reachable } = this.parts;
     if (!reachable()) return 'done';
-    await tracker.settle();
+    await this.settle();
     const held = await lease.take('fold', LEASE_MS);
     if (held === null) return 'elsewhere';
     try {
@@ -80,6 +80,13 @@ export class BankUpkeep {
       await held.release().catch(() => undefined);
     }
     return 'done';
+  }
+
+  /** What is told and tried again must not keep the journal from its return. */
+  private async settle(): Promise<void> {
+    const { tracker, observer } = this.parts;
+    const errors = await tracker.settle().catch((error: unknown) => [error]);
+    for (const error of errors) observer.emit('error', errorEvent('settle', error));
   }
 
   /** Gives back what is granted and not used, so that there is something to decide with in an outage. */

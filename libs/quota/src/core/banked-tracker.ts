@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import { GrantShortError, type GrantedLedger, type QuotaBank } from './bank';
 import type { BankDesk } from './bank-desk';
+import type { BankReturns } from './bank-returns';
 import { charge } from './charge';
-import { Budget } from './budget';
-import { Deferred } from './deferred';
+import { soon } from './budget';
 import { QuotaUnavailableError } from './errors';
 import type { GrantKeeper } from './grant-keeper';
 import { OutageBudget } from './outage-budget';
@@ -35,31 +35,24 @@ export interface BankedTrackerParts {
   readonly bank: QuotaBank;
   readonly keeper: GrantKeeper;
   readonly desk: BankDesk;
+  readonly returns: BankReturns;
   readonly budget: OutageBudget;
 }
 
 /** A write may need a larger grant, and lose it to others, so often. */
 const MOST_ROUNDS = 8;
 const UNSURE_REMEMBERED = 100_000;
-/** The ledger's marks live 10 s: what is sent again after that could count twice. */
-const REPEATABLE_MS = 8_000;
-
 /**
  * All that a request waits for one store, in however many steps, before the other one takes over: a slot
  * that is being moved takes longer, and what a request may take in all (core/budget.ts) is for both.
  */
 const STORE_MS = 200;
-/** The same for what gives bytes back: after both it waits in this process, and the caller has its answer. */
-const GIVE_BACK_MS = 120;
-
 /**
  * Two ledgers under one limit. The first decides within what the bank has granted it; an instance that
  * cannot reach it decides in the bank's own, within what was not granted; and with both away a fixed
  * budget decides, or nobody. What is admitted anywhere comes together again in the first.
  */
 export class BankedTracker extends UsageTracker {
-  /** Gives back what could not be given back at once; see {@link settle}. */
-  private readonly deferred = new Deferred();
   /**
    * Commits without a key of which one store has not said what became of them. Nothing tells two such
    * charges from one, so they are cleared up where they arose.
@@ -74,19 +67,14 @@ export class BankedTracker extends UsageTracker {
     return this.parts.ledger.store;
   }
 
-  /** Operations that wait for a store to come back. */
-  get waiting(): number {
-    return this.deferred.size;
-  }
-
   async reserve(request: ReserveRequest): Promise<ReserveReply> {
     const { tenant, id } = request;
     try {
-      return await soon('reserve', this.withinGrant(request));
+      return await soon('reserve', STORE_MS, this.withinGrant(request));
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError) || error instanceof JournalError) throw error;
       // It may hold the bytes all the same; so they need not wait for the deadline.
-      if (error.applied === 'unknown') this.releaseLater(tenant, id);
+      if (error.applied === 'unknown') this.parts.returns.releaseLater(tenant, id);
       return this.parts.desk.reserve(request, error);
     }
   }
@@ -123,45 +111,16 @@ export class BankedTracker extends UsageTracker {
     return this.commitAtDesk(request, slash);
   }
 
-  async release(tenant: string, id: string): Promise<ReleaseReply> {
-    const { ledger, bankLedger, desk, budget } = this.parts;
-    const released = (): ReleaseReply => ({ outcome: 'released', usage: desk.guess(tenant) });
-    if (budget.release(id)) return released();
-    const holder = desk.holds(id) ? bankLedger : ledger;
-    return this.giveBack(
-      id,
-      () => soon('release', holder.release(tenant, id), GIVE_BACK_MS),
-      released,
-    );
+  release(tenant: string, id: string): Promise<ReleaseReply> {
+    return this.parts.returns.release(tenant, id);
   }
 
-  async remove(request: RemoveRequest): Promise<RemoveReply> {
-    return this.giveBack(
-      request.id,
-      () => this.removeAnywhere(request),
-      () => ({ removed: false, freedBytes: 0, usage: this.parts.desk.guess(request.tenant) }),
-    );
+  remove(request: RemoveRequest): Promise<RemoveReply> {
+    return this.parts.returns.remove(request);
   }
 
-  /** One that the ledger may have taken goes to nobody else: given back twice, bytes are admitted twice. */
-  async refund(request: RefundRequest): Promise<RefundReply> {
-    const { ledger, bankLedger } = this.parts;
-    const sent = performance.now();
-    let unsure = false;
-    const send = async (): Promise<RefundReply | null> => {
-      if (unsure && performance.now() - sent > REPEATABLE_MS) return null;
-      try {
-        return await soon('refund', ledger.refund(request), GIVE_BACK_MS);
-      } catch (error) {
-        if (!(error instanceof QuotaUnavailableError)) throw error;
-        unsure ||= error.applied === 'unknown';
-        if (unsure) throw error;
-        return await soon('refund', bankLedger.refund(request), GIVE_BACK_MS);
-      }
-    };
-    const usage = (): Usage => this.parts.desk.guess(request.tenant);
-    const reply = await this.giveBack(request.id, send, () => null);
-    return reply ?? { freedBytes: 0, underflowBytes: 0, usage: usage() };
+  refund(request: RefundRequest): Promise<RefundReply> {
+    return this.parts.returns.refund(request);
   }
 
   async read(tenant: string): Promise<Usage> {
@@ -203,7 +162,7 @@ export class BankedTracker extends UsageTracker {
     await bankLedger.drop(tenant);
     const account = await bank.standing(tenant);
     if (account?.dropping !== true) return;
-    await this.giveBack(
+    await this.parts.returns.giveBack(
       `drop:${tenant}`,
       () => keeper.finishDrop(tenant, account.generation),
       () => undefined,
@@ -259,14 +218,24 @@ export class BankedTracker extends UsageTracker {
     await this.parts.keeper.accept(tenant);
   }
 
-  /** Sends what had to wait, as far as the stores are there. */
-  async settle(): Promise<void> {
-    await this.deferred.send();
+  /** Operations that wait for a store to come back. */
+  get waiting(): number {
+    return this.parts.returns.waiting;
+  }
+
+  /**
+   * Sends what had to wait, as far as the stores are there.
+   *
+   * @returns the errors of what had to be given up
+   */
+  async settle(): Promise<unknown[]> {
+    const hopeless = await this.parts.returns.send();
     await this.parts.budget.settle((commit) => this.chargeStored(commit));
+    return hopeless;
   }
 
   private async withinGrant(request: ReserveRequest): Promise<ReserveReply> {
-    const { ledger, keeper } = this.parts;
+    const { ledger } = this.parts;
     const { tenant, bytes, limits } = request;
     let last: QuotaUnavailableError | undefined;
     for (let round = 0; round < MOST_ROUNDS; round += 1) {
@@ -278,7 +247,7 @@ export class BankedTracker extends UsageTracker {
       } catch (error) {
         if (!(error instanceof GrantShortError)) throw error;
         last = error;
-        await keeper.widen(tenant, error, bytes, limits.hardBytes);
+        await this.widen(request, error);
       }
     }
     throw last ?? new QuotaUnavailableError('reserve', { applied: 'no', contact: 'answered' });
@@ -290,9 +259,13 @@ export class BankedTracker extends UsageTracker {
    * @throws JournalError: nobody can say, so that a refusal may be a false one
    */
   private async mayBeFreed(tenant: string): Promise<boolean> {
+    const { desk, keeper } = this.parts;
     try {
-      const account = await this.parts.desk.account(tenant);
-      return account?.pending === true && (await this.parts.keeper.fold(tenant));
+      const account = await desk.account(tenant);
+      if (account?.pending !== true) return false;
+      const folded = await keeper.fold(tenant);
+      desk.outdate(tenant);
+      return folded;
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
       throw new JournalError('reserve', { applied: 'no', contact: 'answered', cause: error });
@@ -300,15 +273,27 @@ export class BankedTracker extends UsageTracker {
   }
 
   private async commitWithinGrant(request: CommitRequest): Promise<CommitReply> {
-    const { ledger, keeper } = this.parts;
-    const { tenant, bytes, limits } = request;
+    const { ledger } = this.parts;
     for (let round = 0; ; round += 1) {
       try {
         return await ledger.commit(request);
       } catch (error) {
         if (!(error instanceof GrantShortError) || round === MOST_ROUNDS) throw error;
-        await keeper.widen(tenant, error, bytes, limits.hardBytes);
+        await this.widen(request, error);
       }
+    }
+  }
+
+  /** @throws QuotaUnavailableError that says of the ledger what is so: it has answered. */
+  private async widen(
+    { tenant, bytes, limits }: Pick<CommitRequest, 'tenant' | 'bytes' | 'limits'>,
+    short: GrantShortError,
+  ): Promise<void> {
+    try {
+      await this.parts.keeper.widen(tenant, short, bytes, limits.hardBytes);
+    } catch (cause) {
+      if (!(cause instanceof QuotaUnavailableError)) throw cause;
+      throw new QuotaUnavailableError('grant', { applied: 'no', contact: 'answered', cause });
     }
   }
 
@@ -330,39 +315,13 @@ export class BankedTracker extends UsageTracker {
     try {
       const own = { ...request, generation: generation.slice(slash + 1) };
       const reply = await this.parts.desk.commit(own);
-      this.releaseLater(tenant, id);
+      this.parts.returns.releaseLater(tenant, id);
       return reply;
     } catch (error) {
       const unknown = error instanceof QuotaUnavailableError && error.applied === 'unknown';
       if (key === undefined && unknown) this.unsure.set(id, 'bank');
       throw error;
     }
-  }
-
-  /** A removal names its key and version: done in both, it is done once. */
-  private async removeAnywhere(request: RemoveRequest): Promise<RemoveReply> {
-    const { ledger, bankLedger } = this.parts;
-    try {
-      return await soon('remove', ledger.remove(request), GIVE_BACK_MS);
-    } catch (error) {
-      if (!(error instanceof QuotaUnavailableError)) throw error;
-      return soon('remove', bankLedger.remove(request), GIVE_BACK_MS);
-    }
-  }
-
-  /** Never refused by an outage: it waits until a store is there. */
-  private async giveBack<T>(id: string, send: () => Promise<T>, meanwhile: () => T): Promise<T> {
-    try {
-      return await send();
-    } catch (error) {
-      if (!(error instanceof QuotaUnavailableError)) throw error;
-      this.deferred.add(id, send);
-      return meanwhile();
-    }
-  }
-
-  private releaseLater(tenant: string, id: string): void {
-    this.deferred.add(id, () => this.parts.ledger.release(tenant, id));
   }
 
   private noted<T extends ReserveReply>(tenant: string, reply: T): T {
@@ -373,11 +332,6 @@ export class BankedTracker extends UsageTracker {
 
 function stillAway(): QuotaUnavailableError {
   return new QuotaUnavailableError('charge', { applied: 'no', contact: 'answered' });
-}
-
-/** What is late goes on by itself, and may take effect. @throws QuotaUnavailableError */
-function soon<T>(operation: string, work: Promise<T>, ms = STORE_MS): Promise<T> {
-  return new Budget(ms).wait(operation, work);
 }
 
 /** The ledger has no room, but the journal may have some for it. The ledger has said so: no budget is for this. */

@@ -124,6 +124,15 @@ export function inTime<T>(operation: string, ms: number, work: Promise<T>): Prom
   return new Budget(ms).wait(operation, work, { applied: 'no' });
 }
 
+/**
+ * Waits so many ms for work of which what is late goes on by itself, and may take effect.
+ *
+ * @throws QuotaUnavailableError (`unknown`)
+ */
+export function soon<T>(operation: string, ms: number, work: Promise<T>): Promise<T> {
+  return new Budget(ms).wait(operation, work);
+}
+
 function tooLate(operation: string, applied: 'no' | 'unknown'): QuotaUnavailableError {
   const cause = new Error('No answer came in the time that a request has.');
   return new QuotaUnavailableError(operation, { applied, cause });

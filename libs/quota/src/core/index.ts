@@ -1,5 +1,6 @@
 export * from './bank';
 export * from './bank-desk';
+export * from './bank-returns';
 export * from './bank-upkeep';
 export * from './banked-tracker';
 export * from './breaker';

@@ -2,6 +2,7 @@ import type { PostgresQuotaBank } from '../adapters/postgres/postgres-quota-bank
 import type { PostgresUsageTracker } from '../adapters/postgres/postgres-usage-tracker';
 import type { RedisUsageTracker } from '../adapters/redis/redis-usage-tracker';
 import { BankDesk } from '../core/bank-desk';
+import { BankReturns } from '../core/bank-returns';
 import { BankUpkeep } from '../core/bank-upkeep';
 import { BankedTracker } from '../core/banked-tracker';
 import type { Breaker } from '../core/breaker';
@@ -46,7 +47,9 @@ export function buildBank(
     mbToBytes(options.grantChunkMb),
   );
   const desk = new BankDesk({ bank, bankLedger, budget, observer });
-  const tracker = new BankedTracker({ ledger, grants, bankLedger, bank, keeper, desk, budget });
+  const returns = new BankReturns({ ledger, bankLedger, desk, budget });
+  const parts = { ledger, grants, bankLedger, bank, keeper, desk, returns, budget };
+  const tracker = new BankedTracker(parts);
   const reconciler: Reconciler = new Reconciler(tracker, options.usageSource ?? null, observer, {
     lease,
   });
