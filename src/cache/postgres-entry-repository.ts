@@ -244,7 +244,7 @@ function deadlineMsFor(bytes: number): number {
 /** Where the pool is full, the server was not asked; what is out of time says that it is silent. */
 function contactOf(error: unknown): StoreContact {
   if (error instanceof NoConnectionError)
-    return error.poolIsFull ? 'answered' : contactOf(error.cause);
+    return error.poolIsFull ? 'unasked' : contactOf(error.cause);
   return error instanceof QuotaUnavailableError ? 'silent' : postgresContact(error);
 }
 

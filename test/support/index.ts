@@ -1,4 +1,4 @@
-export { percentile, startLoad, startStallMeter, type Sample, type Stall } from './load';
+export { percentile, startLoad, startStallMeter, type Sample } from './load';
 export { startPostgres, type PostgresServer } from './postgres-server';
 export { startRedis, type RedisServer } from './redis-server';
 export { waitUntil } from './server-process';

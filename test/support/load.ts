@@ -44,24 +44,17 @@ export function percentile(values: readonly number[], percent: number): number {
   return sorted[Math.max(0, Math.ceil((sorted.length * percent) / 100) - 1)] ?? NaN;
 }
 
-/** A time in which this process did nothing, in ms of `performance.now()`. */
-export interface Stall {
-  readonly from: number;
-  readonly to: number;
-}
-
 /**
  * The longest that this process stood still, in ms, until the returned function is called: what a
  * starved test adds to every latency it measures.
  */
-export function startStallMeter(stalls: Stall[] = []): () => number {
+export function startStallMeter(): () => number {
   const EVERY_MS = 10;
   let worst = 0;
   let last = performance.now();
   const look = (): void => {
     const now = performance.now();
     worst = Math.max(worst, now - last - EVERY_MS);
-    if (now - last > 2 * EVERY_MS) stalls.push({ from: last, to: now });
     last = now;
   };
   const timer = setInterval(look, EVERY_MS);

@@ -99,7 +99,7 @@ it('slots moved under load: every write is stored, and the accounts are exact', 
   for (const tenant of tenants) expect(await instances[0]!.put(tenant, 'first', KB)).toBe('stored');
   const end = load(tenants, patientPut);
   const movesMs: number[] = [];
-  for (let round = 0; round < 4; round += 1) {
+  for (let round = 0; round < 16; round += 1) {
     for (const tenant of tenants) {
       const from = await moves.ownerOf(keys.state(tenant));
       const began = performance.now();

@@ -78,6 +78,21 @@ it('without either a budget is allowed by setting, to the byte, and counts as so
   expect(one.degraded.map((event) => event.policy)).toContain('deny');
 });
 
+it('the budget is for nobody while one of the two is there and has no room, or cannot say', async () => {
+  const one = await world.newInstance({ onOutage: 'allow', outageBudgetMb: 1 });
+  const [full, granted] = [await world.newTenant(), await world.newTenant()];
+  expect(await one.put(full, 'a', HARD - 1)).toBe('stored');
+  expect(await one.put(granted, 'a', KB)).toBe('stored');
+  await cutOff(one);
+  expect(await one.put(full, 'b', 2)).toBe('unavailable');
+  one.redisLink.up();
+  await waitUntil(() => one.redisState() === 'closed');
+  await withoutDatabase(one);
+  expect(await one.put(granted, 'b', HARD - KB)).toBe('unavailable');
+  expect(await one.put(granted, 'c', KB)).toBe('stored');
+  expect(new Set(one.degraded.map(({ policy }) => policy))).toEqual(new Set(['deny']));
+});
+
 it('a tenant deleted while one instance has no Redis begins anew, and nothing of the old life counts', async () => {
   const [one, lost] = [await world.newInstance(), await world.newInstance()];
   const tenant = await world.newTenant();

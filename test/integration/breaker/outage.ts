@@ -1,13 +1,13 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { QuotaObserver, StoreName, StoreState } from '@app/quota';
-import { percentile, startLoad, startStallMeter, waitUntil, type Stall } from '../../support';
+import { percentile, startLoad, startStallMeter, waitUntil } from '../../support';
 
 /** What an outage looked like from outside; all in ms. */
 export interface OutageFigures {
   readonly openAfterMs: number;
   /** From when the server answered again; 0 when the breaker was faster than the test's own look. */
   readonly closedAfterMs: number;
-  /** Of calls that began while it was not closed. */
+  /** Of calls that began after it had opened and before it closed for good. */
   readonly p99WhileOpenMs: number;
   readonly slowestMs: number;
   /** The longest that the test's own process stood still meanwhile. */
@@ -32,8 +32,7 @@ export async function measureOutage(outage: Outage): Promise<OutageFigures> {
   outage.observer.on('store', ({ store, state }) => {
     if (store === outage.store) changes.push({ state, at: performance.now() });
   });
-  const stalls: Stall[] = [];
-  const stall = startStallMeter(stalls);
+  const stall = startStallMeter();
   const end = startLoad(40, outage.call);
   try {
     await pause(200);
@@ -47,14 +46,7 @@ export async function measureOutage(outage: Outage): Promise<OutageFigures> {
     await pause(100);
     const samples = await end();
     const [opened, closed] = [changes[0]?.at ?? NaN, changes.at(-1)?.at ?? NaN];
-    const open = samples
-      .filter(({ startedAt }) => startedAt > opened && startedAt < closed)
-      // It may have been closed in between, by a server that answered a probe and then nothing more.
-      .filter(({ startedAt }) => changes.findLast(({ at }) => at < startedAt)?.state !== 'closed')
-      // What took its time while this process stood still says nothing of the breaker.
-      .filter(({ startedAt, tookMs }) =>
-        stalls.every(({ from, to }) => startedAt > to || startedAt + tookMs < from),
-      );
+    const open = samples.filter(({ startedAt }) => startedAt > opened && startedAt < closed);
     const figures = {
       openAfterMs: Math.round(opened - wentAt),
       closedAfterMs: Math.max(0, Math.round(closed - backAt)),

@@ -1,4 +1,4 @@
-import { hold, KB, reserving, type Operation } from './operation';
+import { hold, journaled, KB, reserving, type Operation } from './operation';
 
 /** What somebody waits for. */
 export const REQUESTS: readonly Operation[] = [
@@ -115,6 +115,16 @@ export const REQUESTS: readonly Operation[] = [
           return admitted ? 'admitted' : 'refused';
         },
       };
+    },
+  },
+  {
+    name: 'write that finds a journal',
+    prepare: async (app) => {
+      await app.mustPut('a', 500 * KB);
+      await app.mustPut('b', 200 * KB);
+      await journaled(app, () => app.mustRemove('b'));
+      // Fits only where the removal of `b` is known.
+      return { act: () => app.put('c', 500 * KB) };
     },
   },
 ];

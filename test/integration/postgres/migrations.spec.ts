@@ -5,6 +5,7 @@ import {
   quotaMigrations,
   quotaPostgresOptions,
 } from '@app/quota';
+import { createConnection, createServer, type AddressInfo } from 'node:net';
 import { DataSource } from 'typeorm';
 import { createDataSource } from '../../../src/database/data-source';
 import { startPostgres, type PostgresServer } from '../../support';
@@ -221,6 +222,23 @@ describe('Instances that start together', () => {
     expect(applied).toHaveLength(first!.migrations.length);
     await Promise.all(sources.map((source) => source.destroy()));
   });
+
+  it('give a start up that a link holds once it is connected', async () => {
+    const databaseUrl = new URL(await server.createDatabase());
+    // Lets the greeting through, and no question about migrations.
+    const link = createServer((near) => {
+      const far = createConnection(Number(databaseUrl.port), '127.0.0.1');
+      for (const socket of [near, far]) socket.on('error', () => undefined);
+      near.on('close', () => far.destroy());
+      far.pipe(near);
+      near.on('data', (sent) => sent.includes('migrations') || far.write(sent));
+    });
+    await new Promise<void>((resolve) => link.listen(0, '127.0.0.1', resolve));
+    databaseUrl.port = String((link.address() as AddressInfo).port);
+    const started = createDataSource({ databaseUrl: databaseUrl.href, dataDir: 'unused' });
+    await expect(started).rejects.toThrow('timeout');
+    link.close();
+  }, 30_000);
 
   it('report a server that is away, without what it takes to get in', async () => {
     const databaseUrl = 'postgres://me:secret-word@127.0.0.1:1/nowhere';

@@ -51,7 +51,7 @@ describe('the shared quota cache', () => {
 
   it('lets a copy die at the end of its life, and makes no state for the tenant', async () => {
     const given = fresh(3);
-    await here.put(given, 30);
+    await here.put(given, 300);
     const names = await ledger.probe.keys(`quota:{${given.tenant}}:*`);
     expect(names).toEqual([ledger.keys.config(given.tenant)]);
     await waitUntil(async () => (await there.get(given.tenant)) === null);

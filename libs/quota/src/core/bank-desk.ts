@@ -140,7 +140,7 @@ export class BankDesk {
     ofLedger: QuotaUnavailableError,
     ofBank: QuotaUnavailableError,
   ): ReserveReply {
-    const away = ofLedger.contact !== 'answered' && ofBank.contact !== 'answered';
+    const away = isAway(ofLedger) && isAway(ofBank);
     const generation = away ? this.parts.budget.admit(request) : null;
     this.tell(request, generation === null ? 'deny' : 'allow');
     if (generation === null) throw ofBank;
@@ -167,6 +167,10 @@ export class BankDesk {
   private tell({ tenant, bytes }: { tenant: string; bytes: number }, policy: DegradedPolicy): void {
     this.parts.observer.emit('degraded', { tenant, bytes, policy });
   }
+}
+
+function isAway({ contact }: QuotaUnavailableError): boolean {
+  return contact === 'silent' || contact === 'lost';
 }
 
 function undecided(operation: string, cause?: QuotaUnavailableError): QuotaUnavailableError {

@@ -11,8 +11,8 @@ import {
   QuotaConflictError,
   QuotaUnavailableError,
   ReservationConflictError,
-  UnknownTenantError,
   type StoreContact,
+  UnknownTenantError,
 } from './errors';
 
 /** Time that passes only when told to. */
@@ -132,6 +132,18 @@ describe('a closed breaker', () => {
     expect(breaker.state).toBe('closed');
   });
 
+  it('hears nothing of a store that was not asked: neither a failure nor a sign of life', async () => {
+    const { breaker } = setUp();
+    const fail = (contact: StoreContact): Promise<void> =>
+      breaker.run('x', () => Promise.reject(away(contact))).catch(() => undefined);
+    for (let n = 0; n < 5; n += 1) await fail('unasked');
+    expect(breaker.state).toBe('closed');
+    for (const contact of ['silent', 'unasked', 'silent', 'unasked', 'silent'] as const) {
+      await fail(contact);
+    }
+    expect(breaker.state).toBe('open');
+  });
+
   it('takes a success that was slow for one', async () => {
     const { breaker, store, call, clock } = setUp();
     store.mode = 'hangs';
@@ -181,6 +193,16 @@ describe('an open breaker', () => {
     await call();
     await clock.pass(50);
     expect(breaker.state).toBe('closed');
+  });
+
+  it('stays open by a probe that could not ask', async () => {
+    const { store, call, clock, breaker } = setUp({
+      probe: () => Promise.reject(away('unasked')),
+    });
+    store.mode = 'lost';
+    await call();
+    await clock.pass(1_000);
+    expect(breaker.state).toBe('open');
   });
 
   it('treats a probe that throws outright as failed', async () => {

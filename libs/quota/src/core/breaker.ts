@@ -124,7 +124,7 @@ export class Breaker {
     } catch (error) {
       const contact = contactOf(error);
       if (contact === 'answered') this.answered(state);
-      else if (contact !== undefined) this.failed(state, contact, error);
+      else if (contact !== undefined && contact !== 'unasked') this.failed(state, contact, error);
       throw error;
     }
   }

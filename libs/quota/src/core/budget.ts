@@ -1,3 +1,4 @@
+import { isNativeError } from 'node:util/types';
 import { QuotaUnavailableError } from './errors';
 
 /**
@@ -71,7 +72,8 @@ export class Budget {
         },
         (error: unknown) => {
           ticks.end();
-          reject(error instanceof Error ? error : new Error(String(error)));
+          // Node's own errors have another realm's Error where the code runs in a sandbox, as under Jest.
+          reject(isNativeError(error) ? error : new Error(String(error)));
         },
       );
     });

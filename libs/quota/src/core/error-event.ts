@@ -1,3 +1,4 @@
+import { isNativeError } from 'node:util/types';
 import { QuotaUnavailableError } from './errors';
 import type { QuotaEvents } from './observer';
 
@@ -13,7 +14,7 @@ export function errorEvent(
   const cause = describeCause(error);
   return {
     operation,
-    error: error instanceof Error ? error.name : 'Error',
+    error: isNativeError(error) ? error.name : 'Error',
     ...(tenant !== undefined && { tenant }),
     ...(cause !== undefined && { cause }),
   };
@@ -27,7 +28,7 @@ export function describeCause(error: unknown): string | undefined {
   const messages: string[] = [];
   // Our own message says only which operation it was.
   let next = error instanceof QuotaUnavailableError ? error.cause : error;
-  for (let depth = 0; depth < MAX_DEPTH && next instanceof Error; depth += 1) {
+  for (let depth = 0; depth < MAX_DEPTH && isNativeError(next); depth += 1) {
     if (!(next instanceof QuotaUnavailableError)) messages.push(messageOf(next));
     next = next.cause;
   }
@@ -39,7 +40,7 @@ export function describeCause(error: unknown): string | undefined {
 function messageOf(error: Error): string {
   if (error.message !== '') return error.message;
   const [first] = error instanceof AggregateError ? (error.errors as unknown[]) : [];
-  return first instanceof Error ? first.message : error.name;
+  return isNativeError(first) ? first.message : error.name;
 }
 
 function safe(text: string): string {

@@ -81,9 +81,10 @@ export class ReservationConflictError extends QuotaError {
 
 /**
  * What was heard of a store when an operation failed: it `answered` and would or could not do this one
- * thing; it was `silent`, or said that it can serve nobody; its connection was `lost`.
+ * thing; it was `silent`, or said that it can serve nobody; its connection was `lost`; or it was `unasked`, as
+ * where all of our own connections are in use, and nothing was heard.
  */
-export type StoreContact = 'answered' | 'silent' | 'lost';
+export type StoreContact = 'answered' | 'silent' | 'lost' | 'unasked';
 
 /**
  * Redis, PostgreSQL or both did not answer in time, or said they could not. Our trouble, never the

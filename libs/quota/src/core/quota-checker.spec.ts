@@ -301,6 +301,26 @@ describe('QuotaChecker', () => {
     expect((await quotas.getQuota('acme')).stamp).toBe(stamp);
   });
 
+  it('asks anew by another id, since the attempt before may be given back when the next has succeeded', async () => {
+    const { checker, tracker, set } = setUp();
+    await set({ quotaMb: 1 });
+    const reserve = tracker.reserve.bind(tracker);
+    jest.spyOn(tracker, 'reserve').mockImplementationOnce(async (request) => {
+      // Held, though its caller hears of a newer configuration, and given back as late as can be.
+      await reserve(request);
+      const commit = tracker.commit.bind(tracker);
+      jest.spyOn(tracker, 'commit').mockImplementationOnce(async (last) => {
+        await tracker.release(request.tenant, request.id);
+        return commit(last);
+      });
+      return { outcome: 'stale', stamp: 0 };
+    });
+    const run = checker.run({ tenant: 'acme', key: 'a', bytes: MB }, async () => undefined);
+    await expect(run).resolves.toMatchObject({ admitted: true });
+    const usage = { committedBytes: MB, reservedBytes: 0 };
+    expect(await tracker.read('acme')).toMatchObject(usage);
+  });
+
   it('gives up with 503 when the configuration never settles', async () => {
     const { checker, tracker } = setUp();
     jest.spyOn(tracker, 'reserve').mockResolvedValue({ outcome: 'stale', stamp: 0 });

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { Budget } from './budget';
+import { Decider, type LedgerWrite } from './decider';
 import { errorEvent } from './error-event';
 import { QuotaExceededError, QuotaUnavailableError, UnknownTenantError } from './errors';
-import { judge, lateRefusal, standingOf, type Decided } from './judgement';
+import { judge, lateRefusal, standingOf } from './judgement';
 import { Holds } from './holds';
 import type { QuotaObserver } from './observer';
 import { offVerdict } from './off-verdict';
-import { limitsOf, type QuotaLimits, type QuotaMode, type TenantQuota } from './quota';
+import { limitsOf, type QuotaLimits, type QuotaMode } from './quota';
 import type { QuotaCacheService } from './quota-cache.service';
 import { Reservation, type ReservationFields } from './reservation';
 import { resolveMode, type Rollout } from './rollout';
@@ -29,26 +30,23 @@ export interface QuotaCheckerOptions {
   readonly reservationTtlMs: number;
 }
 
-/** How often a decision is taken anew because the configuration changed meanwhile. */
-const MAX_STALE_ROUNDS = 3;
-
-type LedgerWrite = Parameters<UsageTracker['check']>[0];
-type StaleReply = Extract<ReserveReply, { outcome: 'stale' }>;
-
 /**
  * Decides on writes and keeps the account of them, for code at any level: HTTP, queues, cron. It
  * knows one ledger, the {@link UsageTracker}, and not how many stores stand behind it.
  */
 export class QuotaChecker {
   private readonly holds = new Holds();
+  private readonly decider: Decider;
 
   constructor(
-    private readonly quotas: QuotaCacheService,
+    quotas: QuotaCacheService,
     private readonly tracker: UsageTracker,
     private readonly rollout: () => Rollout,
     private readonly options: QuotaCheckerOptions,
     private readonly observer: QuotaObserver,
-  ) {}
+  ) {
+    this.decider = new Decider(quotas, tracker, rollout, options.maxWriteBytes, observer);
+  }
 
   /**
    * Decides on a write and, unless it is refused, holds its bytes. An admitted verdict's reservation
@@ -88,14 +86,11 @@ export class QuotaChecker {
   private async decideAndHold(write: QuotaWrite, shared?: Budget): Promise<QuotaVerdict> {
     const budget = shared ?? new Budget();
     const started = performance.now();
-    const id = randomUUID();
-    const holdMs = this.options.reservationTtlMs;
-    const onLate = (reply: ReserveReply): void => {
-      if (reply.outcome === 'reserved') this.giveBack(write.tenant, id);
-    };
-    const decided = await this.decide(write, budget, (request) =>
-      budget.step('reserve', () => this.tracker.reserve({ ...request, id, holdMs }), { onLate }),
-    );
+    let id = '';
+    const decided = await this.decider.decide(write, budget, (request) => {
+      id = randomUUID();
+      return this.hold({ ...request, id }, budget);
+    });
     const forecast = judge(write, decided);
     if (forecast.mode !== 'off') this.report(forecast, started);
     if (!forecast.admitted) return forecast;
@@ -109,7 +104,9 @@ export class QuotaChecker {
   async check(write: QuotaWrite, budget = new Budget()): Promise<QuotaForecast> {
     parseWrite(write);
     if (this.isOff()) return offVerdict(write);
-    const decided = await this.decide(write, budget, (request) => this.askWith(budget, request));
+    const decided = await this.decider.decide(write, budget, (request) =>
+      this.decider.check(budget, request),
+    );
     return judge(write, decided);
   }
 
@@ -217,7 +214,8 @@ export class QuotaChecker {
       throw error;
     }
     const reply = removed && (await this.remove(tenant, key, removed.version, budget));
-    await this.endIntent(tenant, intent, budget);
+    // The answer need not wait for it; a process that dies before lets it lapse.
+    void this.endIntent(tenant, intent, budget);
     return reply;
   }
 
@@ -237,7 +235,7 @@ export class QuotaChecker {
   /** Where the tenant stands. Throws as {@link reserve}. */
   async status(tenant: string, budget = new Budget()): Promise<QuotaStatus> {
     parseTenantId(tenant);
-    const quota = await this.presentQuota(tenant, budget);
+    const quota = await this.decider.presentQuota(tenant, budget);
     const usage = await budget.step('read', () => this.tracker.read(tenant), { applied: 'no' });
     const limits = limitsOf(quota);
     const used = usedBytes(usage);
@@ -254,74 +252,34 @@ export class QuotaChecker {
     };
   }
 
-  private async decide(
-    write: QuotaWrite,
-    budget: Budget,
-    ask: (
-      request: Omit<Parameters<UsageTracker['reserve']>[0], 'id' | 'holdMs'>,
-    ) => Promise<ReserveReply>,
-  ): Promise<Decided> {
-    let quota = await this.quotas.getQuota(write.tenant, budget);
-    for (let round = 0; round < MAX_STALE_ROUNDS; round += 1) {
-      const mode = resolveMode(this.rollout(), quota);
-      if (mode === 'enforce' && write.bytes > this.options.maxWriteBytes) {
-        return { quota, mode, reply: null };
-      }
-      const request = ledgerWrite(write, quota, mode);
-      const reply = mode === 'off' ? await this.confirmOff(request, budget) : await ask(request);
-      if (reply?.outcome !== 'stale') return { quota, mode, reply };
-      quota = await this.quotas.getQuotaSince(write.tenant, reply.stamp, budget);
-    }
-    throw new QuotaUnavailableError('config', { applied: 'no', contact: 'answered' });
-  }
-
-  /**
-   * A tenant's own `off` may have been lifted on another instance; the ledger knows. One that
-   * doesn't answer doesn't stand in the way of a tenant that is off.
-   */
-  private async confirmOff(request: LedgerWrite, budget: Budget): Promise<StaleReply | null> {
-    try {
-      return await this.staleness(request, budget);
-    } catch (error) {
-      if (!(error instanceof QuotaUnavailableError)) throw error;
-      this.observer.emit('error', errorEvent('check', error, request.tenant));
-      return null;
-    }
-  }
-
-  /** The tenant's quota, after asking the ledger whether it was changed on another instance. */
-  private async presentQuota(tenant: string, budget: Budget): Promise<TenantQuota> {
-    const quota = await this.quotas.getQuota(tenant, budget);
-    const stale = await this.staleness(ledgerWrite({ tenant, bytes: 0 }, quota, 'shadow'), budget);
-    return stale === null ? quota : this.quotas.getQuotaSince(tenant, stale.stamp, budget);
-  }
-
-  /** Asks the ledger whether it knows of a newer configuration; null: it doesn't. Decides nothing. */
-  private async staleness(request: LedgerWrite, budget: Budget): Promise<StaleReply | null> {
-    const reply = await this.askWith(budget, { ...request, bytes: 0 });
-    return reply.outcome === 'stale' ? reply : null;
-  }
-
   /** A reservation of no bytes; null where nothing is metered, or nobody can take it. */
   private async intend(tenant: string, key: string, budget: Budget): Promise<string | null> {
     if (this.isOff()) return null;
-    const id = randomUUID();
-    const holdMs = this.options.reservationTtlMs;
-    const onLate = (): void => this.giveBack(tenant, id);
+    let id = '';
     try {
-      const { reply } = await this.decide({ tenant, key, bytes: 0 }, budget, (request) =>
-        budget.step(
-          'reserve',
-          () => this.tracker.reserve({ ...request, enforce: false, id, holdMs }),
-          { onLate },
-        ),
-      );
+      const { reply } = await this.decider.decide({ tenant, key, bytes: 0 }, budget, (request) => {
+        id = randomUUID();
+        return this.hold({ ...request, enforce: false, id }, budget);
+      });
       return reply === null ? null : id;
     } catch (error) {
       if (error instanceof QuotaUnavailableError || error instanceof UnknownTenantError)
         return null;
       throw error;
     }
+  }
+
+  /**
+   * Asked anew, it needs a new id: what has become of the attempt before may not be known, and it is
+   * given back when it is.
+   */
+  private hold(request: LedgerWrite & { id: string }, budget: Budget): Promise<ReserveReply> {
+    const { tenant, id } = request;
+    const holdMs = this.options.reservationTtlMs;
+    const onLate = (reply: ReserveReply): void => {
+      if (reply.outcome === 'reserved') this.giveBack(tenant, id);
+    };
+    return budget.step('reserve', () => this.tracker.reserve({ ...request, holdMs }), { onLate });
   }
 
   private async endIntent(tenant: string, id: string | null, budget: Budget): Promise<void> {
@@ -332,10 +290,6 @@ export class QuotaChecker {
       // It lapses, and the tenant is reconciled once more than needed.
       this.observer.emit('error', errorEvent('release', error, tenant));
     }
-  }
-
-  private askWith(budget: Budget, request: LedgerWrite): Promise<ReserveReply> {
-    return budget.step('check', () => this.tracker.check(request), { applied: 'no' });
   }
 
   /** Of a reservation that came too late for whoever wanted it. Otherwise its deadline would. */
@@ -390,17 +344,6 @@ export class QuotaChecker {
       throw error;
     }
   }
-}
-
-function ledgerWrite(write: QuotaWrite, quota: TenantQuota, mode: QuotaMode): LedgerWrite {
-  return {
-    tenant: write.tenant,
-    ...(write.key !== undefined && { key: write.key }),
-    bytes: write.bytes,
-    limits: limitsOf(quota),
-    stamp: quota.stamp,
-    enforce: mode === 'enforce',
-  };
 }
 
 function fieldsOf(

@@ -1,3 +1,4 @@
+import { isNativeError } from 'node:util/types';
 import type { HeldLease, UpkeepLease } from './lease';
 import type { QuotaObserver } from './observer';
 import type { QuotaPage, QuotaStore } from './quota-store';
@@ -260,7 +261,7 @@ export class UsageUpkeep {
   }
 
   private tell(operation: string, error: unknown, tenant?: string): void {
-    const name = error instanceof Error ? error.name : 'Error';
+    const name = isNativeError(error) ? error.name : 'Error';
     this.parts.observer.emit('error', {
       operation,
       error: name,

@@ -1,3 +1,4 @@
+import { isNativeError } from 'node:util/types';
 import { QuotaError, QuotaUnavailableError, type StoreContact } from '../../core/errors';
 
 /**
@@ -21,7 +22,7 @@ const NO_ANSWER = /timeout/i;
  * row that breaks the rules or a lock that is held is one tenant's trouble.
  */
 export function postgresContact(error: unknown): StoreContact {
-  if (!(error instanceof Error)) return 'silent';
+  if (!isNativeError(error)) return 'silent';
   const { code } = error as { code?: unknown };
   if (typeof code === 'string' && SOCKET_LOST.test(code)) return 'lost';
   if (typeof code === 'string' && SERVES_NOBODY.test(code)) return 'lost';

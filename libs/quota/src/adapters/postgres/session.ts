@@ -159,8 +159,7 @@ async function connection(
     if (!(error instanceof QuotaUnavailableError) || totalCount < (options.max ?? Infinity)) {
       throw error;
     }
-    // With all connections in use the server was not asked, and is not away.
     const cause = new Error('All connections of the pool are in use.');
-    throw new QuotaUnavailableError(operation, { applied: 'no', contact: 'answered', cause });
+    throw new QuotaUnavailableError(operation, { applied: 'no', contact: 'unasked', cause });
   }
 }

@@ -1,3 +1,4 @@
+import { isNativeError } from 'node:util/types';
 /** What became of a command whose reply was an error, and what to do about it. */
 export type Failure =
   /** Redis did nothing, and will not for now. */
@@ -46,13 +47,13 @@ const SERVES_NOBODY = new Set([
  * writes alone (OOM, READONLY, MISCONF), beside which releases and reads may go on.
  */
 export function isOfThisCommand(error: unknown): boolean {
-  if (!(error instanceof Error) || error.name !== 'ReplyError') return false;
+  if (!isNativeError(error) || error.name !== 'ReplyError') return false;
   return !SERVES_NOBODY.has(codeOf(error));
 }
 
 /** Sorts an error of ioredis by what it says of the command's effect. */
 export function classify(error: unknown): Failure {
-  if (!(error instanceof Error)) return 'unknown';
+  if (!isNativeError(error)) return 'unknown';
   if (error.name !== 'ReplyError') {
     return error.message.startsWith("Stream isn't writeable") ? 'unsent' : 'unknown';
   }
@@ -67,5 +68,5 @@ function codeOf(error: Error): string {
 }
 
 export function isNoScript(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('NOSCRIPT');
+  return isNativeError(error) && error.message.startsWith('NOSCRIPT');
 }

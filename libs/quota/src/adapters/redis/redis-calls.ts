@@ -1,3 +1,4 @@
+import { isNativeError } from 'node:util/types';
 import type { Cluster, Redis } from 'ioredis';
 import { InvalidWriteError, QuotaUnavailableError } from '../../core';
 import { classify, isOfThisCommand } from './failures';
@@ -93,7 +94,8 @@ export class RedisCalls {
         (error: unknown) => {
           settle();
           // The deadline may have passed meanwhile; then this is not heard.
-          reject(error instanceof Error ? error : new Error(String(error)));
+          // Node's own errors have another realm's Error where the code runs in a sandbox, as under Jest.
+          reject(isNativeError(error) ? error : new Error(String(error)));
         },
       );
     });
@@ -168,7 +170,7 @@ export class RedisCalls {
 }
 
 function argumentError(error: unknown): InvalidWriteError {
-  const text = error instanceof Error ? error.message : '';
+  const text = isNativeError(error) ? error.message : '';
   const where = /^QUOTAARG (\w+)/.exec(text)?.[1] ?? 'argument';
   return new InvalidWriteError(
     { where, allowed: 'what the operation documents' },

@@ -52,7 +52,7 @@ export class ValueLane {
       const timer = setTimeout(() => {
         this.waiting.splice(this.waiting.indexOf(waiter), 1);
         const cause = new Error('Too many large values are on their way to Redis.');
-        const contact = 'answered'; // It was not asked.
+        const contact = 'unasked';
         reject(new QuotaUnavailableError(operation, { applied: 'no', cause, contact }));
       }, MAX_WAIT_MS);
       const waiter = {
