@@ -1,3 +1,4 @@
+import { waitUntil } from '../../support';
 import type { ClusterServers } from './cluster-servers';
 
 /** Moves slots between the three masters of a Cluster, as an operator's tool does: key by key. */
@@ -5,10 +6,10 @@ export class SlotMoves {
   constructor(private readonly nodes: ClusterServers) {}
 
   /** Number of the master that owns the key's slot. */
-  async ownerOf(key: string): Promise<number> {
+  async ownerOf(key: string, according = 0): Promise<number> {
     const { servers, admins } = this.nodes;
     const slot = await this.slotOf(key);
-    const ranges = await admins[0]!.cluster('SLOTS');
+    const ranges = await admins[according]!.cluster('SLOTS');
     const port = ranges.find(([from, to]) => from <= slot && slot <= to)?.[2]?.[1];
     return servers.findIndex((server) => server.port === port);
   }
@@ -34,6 +35,11 @@ export class SlotMoves {
     for (const node of [to, from, 3 - from - to]) {
       await admins[node]?.call('CLUSTER', 'SETSLOT', slot, 'NODE', await this.idOf(to));
     }
+    // Word of an earlier move may still be on its way between them.
+    await waitUntil(async () => {
+      const owners = await Promise.all([0, 1, 2].map((node) => this.ownerOf(key, node)));
+      return owners.every((owner) => owner === to);
+    });
   }
 
   async move(key: string, from: number, to: number): Promise<void> {

@@ -3,6 +3,7 @@ import type { BankStanding, QuotaBank } from './bank';
 import { charge } from './charge';
 import { decide } from './decision';
 import { QuotaUnavailableError } from './errors';
+import { FreshReads } from './fresh-reads';
 import type { DegradedPolicy, QuotaObserver } from './observer';
 import { OutageBudget } from './outage-budget';
 import {
@@ -15,7 +16,7 @@ import {
   type UsageTracker,
 } from './usage-tracker';
 
-/** What was read of a tenant's account serves so many ms. */
+/** What was read of a tenant's account serves so many ms, where nothing is refused by it. */
 const ACCOUNT_MS = 250;
 const TENANTS_REMEMBERED = 10_000;
 const HOLDS_REMEMBERED = 100_000;
@@ -40,8 +41,10 @@ export class BankDesk {
   private readonly held = new LRUCache<string, true>({ max: HOLDS_REMEMBERED });
   private readonly lastUsed = new LRUCache<string, number>({ max: TENANTS_REMEMBERED });
   private readonly accounts: LRUCache<string, { account: BankStanding | null }>;
+  private readonly present: FreshReads<BankStanding | null>;
 
   constructor(private readonly parts: BankDeskParts) {
+    this.present = new FreshReads((tenant) => parts.bank.standing(tenant));
     const fetchMethod = async (tenant: string) => ({ account: await parts.bank.standing(tenant) });
     this.accounts = new LRUCache({ max: TENANTS_REMEMBERED, ttl: ACCOUNT_MS, fetchMethod });
   }
@@ -74,17 +77,17 @@ export class BankDesk {
     const reply = await (unknown ? charge(bankLedger, request) : bankLedger.commit(request));
     this.held.delete(request.id);
     if (reply.outcome === 'bounced') return reply;
+    if (reply.outcome === 'refused' && (await this.mayHaveRoom(tenant))) throw undecided('commit');
     const rest = await this.rest(tenant).catch(() => null);
-    if (reply.outcome === 'refused' && rest?.granted !== false) throw undecided('commit');
     if (reply.outcome === 'committed') this.tell({ tenant, bytes }, 'bank');
     // Done is done, though nobody can say how much there is beside it.
-    const beside = rest?.bytes ?? this.lastUsed.get(tenant) ?? 0;
+    const beside = rest ?? this.lastUsed.get(tenant) ?? 0;
     return { ...reply, usage: plus(reply.usage, beside) };
   }
 
   async read(tenant: string): Promise<Usage> {
     const usage = await this.parts.bankLedger.read(tenant);
-    return plus(usage, (await this.rest(tenant)).bytes);
+    return plus(usage, await this.rest(tenant));
   }
 
   /** True: the bank's ledger holds it, as far as this process knows. */
@@ -92,14 +95,9 @@ export class BankDesk {
     return this.held.has(id);
   }
 
-  /** @throws QuotaUnavailableError */
-  async account(tenant: string): Promise<BankStanding | null> {
-    return (await this.accounts.fetch(tenant))?.account ?? null;
-  }
-
-  /** What was read of the account is not so any more. */
-  outdate(tenant: string): void {
-    this.accounts.delete(tenant);
+  /** As it is now, for a refusal by it. @throws QuotaUnavailableError */
+  account(tenant: string): Promise<BankStanding | null> {
+    return this.present.read(tenant);
   }
 
   /** Remembers what the ledger has said, for the time when it cannot be asked. */
@@ -122,16 +120,16 @@ export class BankDesk {
     reply: Settled,
     cause: QuotaUnavailableError,
   ): Promise<Settled> {
-    const rest = await this.rest(tenant);
     if (reply.outcome === 'rejected') {
-      if (!rest.granted || bytes > limits.hardBytes) return reply;
+      if (bytes > limits.hardBytes || !(await this.mayHaveRoom(tenant))) return reply;
       throw undecided('reserve', cause);
     }
+    const rest = await this.rest(tenant);
     // Admitted within what was not granted: whatever is guessed of the rest, it fits the limit.
     const most = enforce ? limits.hardBytes : Infinity;
-    const usedAfterBytes = Math.min(reply.usedAfterBytes + rest.bytes, most);
+    const usedAfterBytes = Math.min(reply.usedAfterBytes + rest, most);
     const decision = decide(usedAfterBytes, true, limits);
-    return { ...reply, decision, usedAfterBytes, usage: plus(reply.usage, rest.bytes) };
+    return { ...reply, decision, usedAfterBytes, usage: plus(reply.usage, rest) };
   }
 
   /** Only where neither was there: one that has answered that it has no room, or may have none, decides. */
@@ -159,9 +157,19 @@ export class BankDesk {
   }
 
   /** What the ledger holds beside the bank's own, as far as can be said without it. */
-  private async rest(tenant: string): Promise<{ granted: boolean; bytes: number }> {
-    const most = (await this.account(tenant))?.grantedBytes ?? 0;
-    return { granted: most > 0, bytes: Math.min(most, this.lastUsed.get(tenant) ?? most) };
+  private async rest(tenant: string): Promise<number> {
+    const most = (await this.accounts.fetch(tenant))?.account?.grantedBytes ?? 0;
+    return Math.min(most, this.lastUsed.get(tenant) ?? most);
+  }
+
+  /** Of what the ledger was granted a part may be free, or nobody can say. */
+  private async mayHaveRoom(tenant: string): Promise<boolean> {
+    try {
+      return ((await this.account(tenant))?.grantedBytes ?? 0) > 0;
+    } catch (error) {
+      if (!(error instanceof QuotaUnavailableError)) throw error;
+      return true;
+    }
   }
 
   private tell({ tenant, bytes }: { tenant: string; bytes: number }, policy: DegradedPolicy): void {

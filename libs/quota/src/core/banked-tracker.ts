@@ -263,9 +263,7 @@ export class BankedTracker extends UsageTracker {
     try {
       const account = await desk.account(tenant);
       if (account?.pending !== true) return false;
-      const folded = await keeper.fold(tenant);
-      desk.outdate(tenant);
-      return folded;
+      return await keeper.fold(tenant);
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
       throw new JournalError('reserve', { applied: 'no', contact: 'answered', cause: error });
