@@ -138,6 +138,11 @@ export class Lane {
     await this.raw.del(`${this.prefix}:lease:${name}`);
   }
 
+  /** As when another instance has it, for longer than any case takes. */
+  async holdLease(name: string): Promise<void> {
+    await this.raw.set(`${this.prefix}:lease:${name}`, 'another', 'PX', 60_000);
+  }
+
   /** Of all values beside the ledger. */
   async valueBytes(tenant: string): Promise<number> {
     const values = await this.raw.hvalsBuffer(`${this.prefix}:{${tenant}}:v`);
@@ -160,6 +165,11 @@ export class Lane {
   }
 
   /** Both stores are in use again. */
+  /** Resolves when nothing is sent to Redis any more. */
+  async cutOff(): Promise<void> {
+    await waitUntil(() => this.module.get(StoreBreakers).states().redis !== 'closed');
+  }
+
   async ready(): Promise<void> {
     const breakers = this.module.get(StoreBreakers);
     await waitUntil(

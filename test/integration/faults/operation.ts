@@ -41,14 +41,15 @@ export function reserving(app: App, key: string | undefined, bytes: number): Ste
   };
 }
 
-/** With a journal in the bank: a write, an overwrite, and the removal of `b`, made without Redis. */
 /** Does without Redis what the bank then has a journal of. */
 export async function journaled(app: App, work: () => Promise<void>): Promise<void> {
-  const { links } = app.lane;
-  links.redis.down();
+  const { lane } = app;
+  // The instance's own rounds are not to be faster than the operation.
+  await lane.holdLease('fold');
+  lane.links.redis.down();
+  // What is sent before may be sent again by the client, and be known to the ledger as well.
+  await lane.cutOff();
   await work();
-  links.redis.up();
-  await app.lane.ready();
-  // Of an earlier case, in which it could not be given up.
-  await app.lane.endLease('fold');
+  lane.links.redis.up();
+  await lane.ready();
 }

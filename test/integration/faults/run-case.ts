@@ -35,6 +35,7 @@ export async function baseline(lane: Lane, operation: Operation): Promise<Baseli
   const commands = { redis: redis.commands, postgres: postgres.commands };
   await step.next?.(answer);
   await step.again?.();
+  await lane.endLease('fold');
   await settled(app);
   await lane.forget(app.tenant);
   return { answer, commands };

@@ -64,6 +64,7 @@ export const UPKEEP: readonly Operation[] = [
       });
       return {
         act: async () => {
+          await app.lane.endLease('fold');
           await app.lane.bankUpkeep?.round();
           return 'done';
         },
