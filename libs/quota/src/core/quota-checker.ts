@@ -19,6 +19,7 @@ import {
   type ReserveReply,
   type UsageTracker,
 } from './usage-tracker';
+import { changeOf } from './written';
 import type { QuotaForecast, QuotaStatus, QuotaVerdict, RefusedVerdict } from './verdict';
 import { parseKey, parseSize, parseWrite, type QuotaWrite } from './write';
 
@@ -97,7 +98,7 @@ export class QuotaChecker {
       budget.step('reserve', () => this.tracker.reserve({ ...request, id, holdMs }), { onLate }),
     );
     const forecast = judge(write, decided);
-    if (forecast.mode !== 'off') this.report(forecast, started);
+    if (forecast.mode !== 'off') this.report(forecast, decided, started);
     if (!forecast.admitted) return forecast;
     const { quota, mode, reply } = decided;
     const generation = reply?.outcome === 'reserved' ? reply.generation : '';
@@ -109,8 +110,7 @@ export class QuotaChecker {
   async check(write: QuotaWrite, budget = new Budget()): Promise<QuotaForecast> {
     parseWrite(write);
     if (this.isOff()) return offVerdict(write);
-    const decided = await this.decide(write, budget, (request) => this.askWith(budget, request));
-    return judge(write, decided);
+    return judge(write, await this.ask(write, budget));
   }
 
   /**
@@ -120,9 +120,12 @@ export class QuotaChecker {
    */
   async preflight(write: QuotaWrite, budget?: Budget): Promise<RefusedVerdict | null> {
     const started = performance.now();
-    const forecast = await this.check(write, budget);
+    parseWrite(write);
+    if (this.isOff()) return null;
+    const decided = await this.ask(write, budget ?? new Budget());
+    const forecast = judge(write, decided);
     if (forecast.admitted) return null;
-    this.report(forecast, started);
+    this.report(forecast, decided, started);
     return forecast;
   }
 
@@ -254,6 +257,10 @@ export class QuotaChecker {
     };
   }
 
+  private ask(write: QuotaWrite, budget: Budget): Promise<Decided> {
+    return this.decide(write, budget, (request) => this.askWith(budget, request));
+  }
+
   private async decide(
     write: QuotaWrite,
     budget: Budget,
@@ -264,12 +271,11 @@ export class QuotaChecker {
     let quota = await this.quotas.getQuota(write.tenant, budget);
     for (let round = 0; round < MAX_STALE_ROUNDS; round += 1) {
       const mode = resolveMode(this.rollout(), quota);
-      if (mode === 'enforce' && write.bytes > this.options.maxWriteBytes) {
-        return { quota, mode, reply: null };
-      }
+      const aboveMaximum = write.bytes > this.options.maxWriteBytes;
+      if (mode === 'enforce' && aboveMaximum) return { quota, mode, reply: null, aboveMaximum };
       const request = ledgerWrite(write, quota, mode);
       const reply = mode === 'off' ? await this.confirmOff(request, budget) : await ask(request);
-      if (reply?.outcome !== 'stale') return { quota, mode, reply };
+      if (reply?.outcome !== 'stale') return { quota, mode, reply, aboveMaximum };
       quota = await this.quotas.getQuotaSince(write.tenant, reply.stamp, budget);
     }
     throw new QuotaUnavailableError('config', { applied: 'no', contact: 'answered' });
@@ -355,16 +361,19 @@ export class QuotaChecker {
     return new Reservation(this.tracker, fields, { onSettled, onAbandoned, budget });
   }
 
-  private report(forecast: QuotaForecast, started: number): void {
+  private report(forecast: QuotaForecast, decided: Decided, started: number): void {
+    // Too large for any quota: the tenant's own was not what it was held against.
+    const reply = decided.aboveMaximum === true ? null : decided.reply;
     this.observer.emit('check', {
       tenant: forecast.tenant,
       bytes: forecast.bytes,
       usedBytes: forecast.numbers?.usedBytes ?? 0,
-      limitBytes: forecast.numbers?.hardBytes ?? this.options.maxWriteBytes,
+      limitBytes: (reply && forecast.numbers?.hardBytes) ?? this.options.maxWriteBytes,
       decision: forecast.decision,
       mode: forecast.mode,
       durationMs: performance.now() - started,
       source: this.tracker.store,
+      ...(reply && { quotaBytes: decided.quota.quotaBytes, ...changeOf(forecast.bytes, reply) }),
     });
   }
 

@@ -42,8 +42,10 @@ export function reserve(
   if (verdict.refused) return refusal(ledger, request, verdict, now);
   if (verdict.usedAfter > MAX_BYTES) throw overflow('reserve');
   const { decision } = verdict;
+  const before = ledger.used;
   ledger.hold({ key, bytes, decision }, id, now + request.holdMs);
-  return reserved(ledger, decision, verdict.usedAfter);
+  const grownBytes = ledger.used - before;
+  return { ...reserved(ledger, decision, verdict.usedAfter), grownBytes };
 }
 
 export function check(ledger: TenantLedger, request: Question, now: number): ReserveReply | null {

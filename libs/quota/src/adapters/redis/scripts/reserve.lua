@@ -5,7 +5,8 @@
 -- KEYS  the tenant's eight, as in include/state.lua
 -- ARGV  1-8 see include/write-args.lua; 9 ms until the hold lapses,
 --       10 under a bank
--- Reply RESERVED, usage, used after, decision, generation (own/bank's under a bank)
+-- Reply RESERVED, usage, used after, decision, generation (own/bank's under a bank), what this hold
+--       added to used or '' when it was sent before
 --       REJECTED, usage, used after, retry after ms or ''
 --       GRANT_SHORT, usage, used after, number of the grant: it fits the limit and not the grant
 --       STALE, usage, stamp | AGAIN, usage: send it again, there is more to reap
@@ -16,9 +17,9 @@ local hold_ms = whole_arg(9, 'holdMs')
 local banked = flag_arg(10, 'bank')
 if now + hold_ms > MAX then bad_argument('holdMs') end
 
-local function reserved(used_after, decision)
+local function reserved(used_after, decision, grown)
   local generation = banked and S.g .. '/' .. S.gg or S.g
-  return reply(CODE.RESERVED, digits(used_after), digits(decision), generation)
+  return reply(CODE.RESERVED, digits(used_after), digits(decision), generation, grown or '')
 end
 
 if stamp < S.cv then return reply(CODE.STALE, digits(S.cv)) end
@@ -51,6 +52,7 @@ if short then return grant_short(used_after) end
 ensure_life(id)
 S.cv = stamp
 record = { state = 'o', bytes = bytes, decision = decision, key = key }
+local before = S.c + S.r
 hold_bytes(record)
 put_record(id, record, DEADLINES, hold_ms)
-return reserved(used_after, decision)
+return reserved(used_after, decision, digits(S.c + S.r - before))
