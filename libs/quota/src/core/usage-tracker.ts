@@ -40,8 +40,8 @@ export type ReserveReply =
       readonly usedAfterBytes: number;
       readonly usage: Usage;
       /**
-       * What this hold added to used: the write's size less what its key could come to hold before, and
-       * never below 0. Absent where the store does not say, or the request was sent before.
+       * What this hold adds to used: the write's size less what its key could come to hold without it,
+       * and never below 0. Absent where the store does not say, or the reservation is settled already.
        */
       readonly grownBytes?: number;
       /** Names this life of the tenant; a commit from an earlier life bounces. */
