@@ -81,7 +81,8 @@ export const SETTINGS = {
     default: 'false',
   }),
   QUOTA_ENFORCEMENT_ENABLED: toggle({
-    about: 'Turns the quota on; off, nothing is checked or charged; false beats all set at run time.',
+    about:
+      'Turns the quota on; off, nothing is checked or charged; false beats all set at run time.',
     default: {
       note: 'false; true in development (npm start)',
       of: (env) => String(environmentOf(env) === 'development'),
@@ -104,10 +105,11 @@ export const SETTINGS = {
     default: '5',
   }),
   QUOTA_RECORD_DECISIONS: toggle({
-    about: 'Keeps decisions on writes in a bounded table, for the impact of a rollout and for what-if.',
+    about:
+      'Keeps decisions on writes in a bounded table, for the impact of a rollout and for what-if.',
     default: 'true',
   }),
-  QUOTA_DECISIONS_MAX_ROWS: whole(1_000, 10_000_000, {
+  QUOTA_DECISIONS_MAX_ROWS: whole(1_000, 1_000_000, {
     about: 'Of these, the latest so many at most.',
     default: '500000',
   }),

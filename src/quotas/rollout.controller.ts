@@ -75,10 +75,8 @@ export class RolloutController {
     @Res({ passthrough: true }) response: object,
   ): Promise<Plain<RolloutView>> {
     const { version, ...patch } = body;
-    const given = Object.entries(patch).filter(([, value]) => value !== undefined);
     const options = change(actor, ifMatch, version);
-    const report = await this.rollout.change(Object.fromEntries(given), options);
-    return this.answer(response, report);
+    return this.answer(response, await this.rollout.change(patch, options));
   }
 
   @Delete()

@@ -44,7 +44,7 @@ export class RolloutView {
 
   @ApiProperty({
     enum: ['off', 'shadow', 'enforce'],
-    description: 'Of a tenant at the very first place',
+    description: 'Of the tenants at the first place of the percentage',
   })
   mode!: QuotaMode;
 

@@ -22,10 +22,15 @@ export class SimulationController {
   @Get()
   @ApiSimulates()
   async simulate(@Query() query: unknown): Promise<Plain<SimulationView>> {
-    const { since: from, limit, limitMb, overageMb, percent, tenant, after } = parseQuery(
-      simulationQuery,
-      query,
-    );
+    const {
+      since: from,
+      limit,
+      limitMb,
+      overageMb,
+      percent,
+      tenant,
+      after,
+    } = parseQuery(simulationQuery, query);
     if (limitMb === undefined && overageMb !== undefined) {
       throw invalidInput('overageMb', 'together with limitMb');
     }

@@ -5,7 +5,11 @@ import { CoverageView, isoTime } from './rollout.views';
 
 /** The limit that the writes were held against. */
 export class ProposalView {
-  @ApiProperty({ type: Number, nullable: true, description: "null: each write's limit of that time" })
+  @ApiProperty({
+    type: Number,
+    nullable: true,
+    description: "null: each write's limit of that time",
+  })
   limitMb!: number | null;
 
   @ApiProperty({ type: Number, nullable: true })

@@ -1,4 +1,7 @@
+import { Test } from '@nestjs/testing';
+import { QuotaModule, QuotaRollout } from '@app/quota';
 import { Client } from 'pg';
+import { createDataSource } from '../../src/database/data-source';
 import { startProxy, type Proxy } from '../integration/redis/proxy';
 import { waitUntil } from '../support';
 import {
@@ -256,6 +259,29 @@ it('goes on with what it knows while its database is away, and hears of changes 
     proxy.up();
   }
   await waitUntil(async () => (await rollout(there, 'GET')).json['confirmed'] === true);
+});
+
+it('starts with the environment while its database is away, and tries again', async () => {
+  await set(here, { enabled: true, percent: 7 });
+  const url = new URL(String(settings['DATABASE_URL']));
+  url.port = String(proxy.port);
+  const dataSource = await createDataSource({ databaseUrl: url.href, dataDir: 'unused' });
+  const options = { dataSource, enabled: false, killSwitch: false, rolloutRefreshSeconds: 1 };
+  const module = await Test.createTestingModule({
+    imports: [QuotaModule.forRoot(options)],
+  }).compile();
+  const { current: environment } = module.get(QuotaRollout);
+  proxy.down();
+  try {
+    await module.init();
+    expect(module.get(QuotaRollout).current).toBe(environment);
+  } finally {
+    proxy.up();
+  }
+  await waitUntil(() => module.get(QuotaRollout).current.percent === 7);
+  expect(module.get(QuotaRollout).current.enabled).toBe(true);
+  await module.close();
+  await dataSource.destroy();
 });
 
 it('stays off where the environment says off, and says so', async () => {

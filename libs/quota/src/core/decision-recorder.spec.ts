@@ -1,16 +1,16 @@
 import { QuotaDecision } from './decision';
 import { DecisionRecorder } from './decision-recorder';
-import type { DecisionRecord } from './decision-store';
+import type { DecisionRecord, DecisionStore } from './decision-store';
 import { QuotaObserver, type CheckEvent } from './observer';
 import { NoDecisions } from '../adapters/memory/no-decisions';
 
-const check: CheckEvent = {
+const unasked: CheckEvent = {
   ...{ tenant: 'acme', bytes: 10, usedBytes: 30, limitBytes: 100, durationMs: 1, source: 'memory' },
-  ...{ decision: QuotaDecision.ALLOW, mode: 'shadow', quotaBytes: 90 },
-  ...{ usedBeforeBytes: 20, deltaBytes: 10 },
+  ...{ decision: QuotaDecision.ALLOW, mode: 'shadow' },
 };
+const check: CheckEvent = { ...unasked, quotaBytes: 90, usedBeforeBytes: 20, deltaBytes: 10 };
 
-class Store extends NoDecisions {
+class Store extends (NoDecisions as abstract new () => DecisionStore) {
   readonly rows: DecisionRecord[] = [];
   readonly missed: number[] = [];
   away = false;
@@ -65,7 +65,6 @@ it('keeps what a replay needs, and writes it when it is its turn', async () => {
 });
 
 it('takes a write for which the ledger was not asked for one of its whole size', async () => {
-  const { usedBeforeBytes: _u, deltaBytes: _d, quotaBytes: _q, ...unasked } = check;
   observer.emit('check', { ...unasked, decision: QuotaDecision.REJECT });
   await recorder.flush();
   expect(store.rows).toMatchObject([{ usedBeforeBytes: null, quotaBytes: null, deltaBytes: 10 }]);

@@ -9,7 +9,7 @@ import { TenantReplay } from './replay';
 function write(
   usedBeforeBytes: number,
   deltaBytes: number,
-  { hard = 100, mode = 'shadow' as QuotaMode, at = 0 } = {},
+  { hard = 100, mode = 'shadow', at = 0 }: { hard?: number; mode?: QuotaMode; at?: number } = {},
 ): DecisionRecord {
   const used = usedBeforeBytes + deltaBytes;
   const limits = { quotaBytes: hard, hardBytes: hard };

@@ -146,7 +146,7 @@ describe('the kill switch', () => {
   });
 
   it('is what a library user means by enabled: false', () => {
-    const { killSwitch: _unset, ...given } = environment;
+    const given = { ...environment, killSwitch: undefined };
     expect(new QuotaRollout(given).killSwitch).toBe(true);
     expect(new QuotaRollout({ ...given, enabled: true }).killSwitch).toBe(false);
   });

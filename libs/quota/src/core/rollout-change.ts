@@ -40,7 +40,9 @@ const patchSchema = z.strictObject(rolloutFields).partial();
 export function parseRolloutPatch(patch: RolloutPatch): RolloutPatch {
   const parsed = patchSchema.safeParse(patch);
   if (parsed.success) {
-    const given = Object.entries(parsed.data).filter(([, value]) => value !== undefined);
+    const given = Object.entries(parsed.data).filter(
+      ([, value]) => (value as unknown) !== undefined,
+    );
     if (given.length > 0) return Object.fromEntries(given);
     throw invalid('rollout', `at least one of ${Object.keys(rolloutFields).join(', ')}`);
   }

@@ -47,7 +47,7 @@ const schema = z.strictObject({
   /** With `dataSource`: keeps the decisions on writes, for `Simulation` and the impact of a rollout. */
   recordDecisions: z.boolean().default(false),
   /** Of these, the latest so many at most. */
-  decisionsMaxRows: whole(1_000, 10_000_000).default(500_000),
+  decisionsMaxRows: whole(1_000, 1_000_000).default(500_000),
   /** None that is older than this. */
   decisionsMaxAgeHours: whole(1, 8_760).default(168),
   /** How long a copy of a tenant's quota serves from memory and from Redis. */

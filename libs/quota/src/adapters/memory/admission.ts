@@ -150,7 +150,7 @@ function usedAfterCommit(ledger: TenantLedger, { key, bytes }: Asked): number {
 }
 
 /** What an open reservation adds to used. */
-function adds(ledger: TenantLedger, { key, bytes }: Asked): { grownBytes: number } {
+function adds(ledger: TenantLedger, { key, bytes }: Question): { grownBytes: number } {
   if (key === undefined) return { grownBytes: bytes };
   const entry = ledger.entry(key);
   const live = entry && ledger.isMetered(entry) ? entry.bytes : 0;

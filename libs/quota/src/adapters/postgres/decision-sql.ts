@@ -32,13 +32,18 @@ export const TRIM = `
   )
   SELECT count(*)::int AS gone FROM gone`;
 
-/** $1 from, $2 to, $3 tenant or null, $4 after tenant or null, $5 after time or null, $6 after id, $7 limit */
+/**
+ * For {@link PAGE}: it is to walk along the index. Without statistics, as in a young table and in one
+ * that nothing ever analyzes, the planner would rather sort all of it for every page (measured: 700 ms
+ * instead of 22).
+ */
+export const ALONG_THE_INDEX = `SET LOCAL enable_sort = off`;
+
+/** $1 from, $2 to, $3-$5 after tenant, time (null: after all of its rows) and id, $6 the last tenant, $7 limit */
 export const PAGE = `
   SELECT *, ${MS} AS at FROM quota_decisions
-  WHERE decided_at BETWEEN ${at('$1')} AND ${at('$2')}
-    AND ($3::text IS NULL OR tenant_id = $3::text)
-    AND ($4::text IS NULL OR (tenant_id, decided_at, id) > ($4::text,
-      CASE WHEN $5::bigint IS NULL THEN timestamptz 'infinity' ELSE ${at('$5')} END, $6::bigint))
+  WHERE (tenant_id, decided_at, id) > ($3::text, coalesce(${at('$4')}, 'infinity'), $5::bigint)
+    AND tenant_id <= $6 AND decided_at BETWEEN ${at('$1')} AND ${at('$2')}
   ORDER BY tenant_id, decided_at, id LIMIT $7`;
 
 /** $1 from, $2 to */

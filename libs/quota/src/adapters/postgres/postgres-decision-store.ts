@@ -12,11 +12,13 @@ import {
   type TenantImpact,
 } from '../../core/decision-store';
 import { exactNumber } from './bigint';
-import { COVERAGE, IMPACT, PAGE, TRIM, WRITE } from './decision-sql';
-import { withConnection, type Row } from './session';
+import { ALONG_THE_INDEX, COVERAGE, IMPACT, PAGE, TRIM, WRITE } from './decision-sql';
+import { inTransaction, withConnection, type Row } from './session';
 
 /** Rows that one statement removes at most. */
 const TRIM_ROWS = 2_000;
+/** After every tenant id, in the order of the table. */
+const BEHIND_ALL = '~';
 
 const count = z.unknown().transform((value) => exactNumber(value));
 const orNull = z.unknown().transform((value) => (value === null ? null : exactNumber(value)));
@@ -69,14 +71,16 @@ export class PostgresDecisionStore extends DecisionStore {
     limit: number;
   }): Promise<DecisionPage> {
     const { span, tenant, after, limit } = query;
-    const place = [after?.tenant ?? null, after?.at ?? null, after?.id ?? 0];
-    const values = [span.from, span.to, tenant ?? null, ...place, limit];
-    return withConnection(this.dataSource, 'simulate', async (session) => {
+    const place = after ?? { tenant: tenant ?? '', at: span.from - 1, id: 0 };
+    const last = tenant ?? BEHIND_ALL;
+    const values = [span.from, span.to, place.tenant, place.at, place.id, last, limit];
+    return inTransaction(this.dataSource, 'simulate', async (session) => {
+      await session.query(ALONG_THE_INDEX);
       const found = (await session.query(PAGE, values)).map((raw) => row.parse(raw));
-      const last = found.length < limit ? undefined : found.at(-1);
+      const end = found.length < limit ? undefined : found.at(-1);
       return {
         rows: found.map(toRecord),
-        next: last === undefined ? null : { tenant: last.tenant_id, at: last.at, id: last.id },
+        next: end === undefined ? null : { tenant: end.tenant_id, at: end.at, id: end.id },
       };
     });
   }
