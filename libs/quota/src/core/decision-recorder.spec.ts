@@ -1,6 +1,6 @@
 import { QuotaDecision } from './decision';
 import { DecisionRecorder } from './decision-recorder';
-import type { DecisionRecord, DecisionStore } from './decision-store';
+import type { DecisionRecord } from './decision-store';
 import { QuotaObserver, type CheckEvent } from './observer';
 import { NoDecisions } from '../adapters/memory/no-decisions';
 
@@ -10,7 +10,7 @@ const unasked: CheckEvent = {
 };
 const check: CheckEvent = { ...unasked, quotaBytes: 90, usedBeforeBytes: 20, deltaBytes: 10 };
 
-class Store extends (NoDecisions as abstract new () => DecisionStore) {
+class Store extends NoDecisions {
   readonly rows: DecisionRecord[] = [];
   readonly missed: number[] = [];
   away = false;

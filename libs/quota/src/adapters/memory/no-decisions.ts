@@ -1,4 +1,10 @@
-import { DecisionStore, type DecisionCoverage, type DecisionPage } from '../../core/decision-store';
+import {
+  DecisionStore,
+  type DecisionBounds,
+  type DecisionCoverage,
+  type DecisionPage,
+  type DecisionRecord,
+} from '../../core/decision-store';
 
 const NOTHING: DecisionCoverage = {
   ...{ writes: 0, refusedWrites: 0, tenants: 0, refusedTenants: 0, refusedBytes: 0 },
@@ -7,11 +13,11 @@ const NOTHING: DecisionCoverage = {
 
 /** Where there is no database nothing is recorded, and nothing is known. */
 export class NoDecisions extends DecisionStore {
-  async write(): Promise<void> {
+  async write(_records: readonly DecisionRecord[], _missed: number): Promise<void> {
     // Nowhere to write to.
   }
 
-  async trim(): Promise<boolean> {
+  async trim(_bounds: DecisionBounds): Promise<boolean> {
     return false;
   }
 
