@@ -81,7 +81,8 @@ export const SETTINGS = {
     default: 'false',
   }),
   QUOTA_ENFORCEMENT_ENABLED: toggle({
-    about: 'Turns the quota on; off, nothing is checked or charged.',
+    about:
+      'Turns the quota on; off, nothing is checked or charged; false beats all set at run time.',
     default: {
       note: 'false; true in development (npm start)',
       of: (env) => String(environmentOf(env) === 'development'),
@@ -98,6 +99,23 @@ export const SETTINGS = {
   QUOTA_ROLLOUT_TENANTS: list('tenant ids separated by commas', TENANT_ID_PATTERN, {
     about: 'Tenants that are always enforced.',
     default: '',
+  }),
+  QUOTA_ROLLOUT_REFRESH_SECONDS: whole(1, 3_600, {
+    about: 'How often an instance looks up what was set at run time, besides when it is told.',
+    default: '5',
+  }),
+  QUOTA_RECORD_DECISIONS: toggle({
+    about:
+      'Keeps decisions on writes in a bounded table, for the impact of a rollout and for what-if.',
+    default: 'true',
+  }),
+  QUOTA_DECISIONS_MAX_ROWS: whole(1_000, 1_000_000, {
+    about: 'Of these, the latest so many at most.',
+    default: '500000',
+  }),
+  QUOTA_DECISIONS_MAX_AGE_HOURS: whole(1, 8_760, {
+    about: 'None that is older, in hours.',
+    default: '168',
   }),
   QUOTA_CACHE_TTL_SECONDS: whole(1, 86_400, {
     about: "How long a copy of a tenant's quota serves before it is looked up again.",
@@ -158,7 +176,10 @@ export type SettingName = keyof typeof SETTINGS;
 /** The settings as they hold, checked and complete. */
 export type Settings = Readonly<{
   [K in SettingName]: z.output<(typeof SETTINGS)[K]['schema']>;
-}>;
+}> & {
+  /** QUOTA_ENFORCEMENT_ENABLED says false, and was not merely left out: nothing at run time beats that. */
+  readonly quotaKillSwitch: boolean;
+};
 
 /** What must hold between settings. Each gives what is wrong, or null. */
 export const RULES: readonly ((settings: Settings) => string | null)[] = [
@@ -178,6 +199,6 @@ export const RULES: readonly ((settings: Settings) => string | null)[] = [
       : null,
 ];
 
-function isSet(value: string | undefined): boolean {
+export function isSet(value: string | undefined): boolean {
   return value !== undefined && value !== '';
 }

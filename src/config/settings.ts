@@ -1,7 +1,7 @@
 import { ConfigModule } from '@nestjs/config';
 import type { ZodError } from 'zod';
 import type { Environment, Setting } from './setting';
-import { RULES, SETTINGS, type SettingName, type Settings } from './settings.schema';
+import { isSet, RULES, SETTINGS, type SettingName, type Settings } from './settings.schema';
 
 /** Settings that cannot be used: every one of them, with its value and what is allowed. */
 export class InvalidSettingsError extends Error {
@@ -35,7 +35,10 @@ export function parseSettings(env: Environment): Settings {
     return [name, parsed.data];
   });
   if (problems.length > 0) throw new InvalidSettingsError(problems);
-  const settings = Object.freeze(Object.fromEntries(entries) as Settings);
+  const values = Object.fromEntries(entries) as Settings;
+  const told = isSet(env['QUOTA_ENFORCEMENT_ENABLED']);
+  const quotaKillSwitch = told && !values.QUOTA_ENFORCEMENT_ENABLED;
+  const settings = Object.freeze({ ...values, quotaKillSwitch });
   const broken = RULES.map((rule) => rule(settings)).filter((problem) => problem !== null);
   if (broken.length > 0) throw new InvalidSettingsError(broken);
   return settings;

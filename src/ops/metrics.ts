@@ -19,6 +19,7 @@ const COUNTERS = {
   quota_cache_misses_total: ['Quotas not found in a tier of the cache', 'tier'],
   quota_errors_total: ['Failures of ours', 'operation', 'error'],
   quota_degraded_decisions_total: ['Decisions taken while a store was away', 'policy'],
+  quota_decisions_recorded_total: ['Decisions written to the record, or lost to it', 'outcome'],
   quota_reservations_expired_total: ['Holds that were never settled, found lapsed by the sweep'],
 } as const;
 

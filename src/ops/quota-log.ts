@@ -31,6 +31,9 @@ export class QuotaLog implements OnModuleInit {
     observer.on('changed', ({ tenant, stamp, actor }) => {
       logger.info({ tenantId: tenant, stamp, actor }, 'quota_changed');
     });
+    observer.on('rollout', ({ version, actor, mode }) => {
+      logger.info({ version, actor, mode }, 'quota_rollout_changed');
+    });
     observer.on('reconciled', ({ tenant, driftBytes, causes, usedBytes, routine }) => {
       const level = routine && driftBytes === 0 ? 'debug' : 'info';
       logger[level]({ tenantId: tenant, driftBytes, ...causes, usedBytes }, 'quota_reconciled');

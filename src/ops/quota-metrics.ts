@@ -1,4 +1,5 @@
 import {
+  overallMode,
   QuotaDecision,
   type DriftCauses,
   type QuotaChecker,
@@ -65,6 +66,10 @@ export function countEvents(
   observer.on('store', ({ store, state }) => {
     gauges.quota_store_state.set({ store }, STATES[state]);
   });
+  observer.on('recorded', ({ written, dropped }) => {
+    counters.quota_decisions_recorded_total.inc({ outcome: 'written' }, written);
+    counters.quota_decisions_recorded_total.inc({ outcome: 'dropped' }, dropped);
+  });
   observer.on('swept', ({ expiredReservations }) => {
     counters.quota_reservations_expired_total.inc(expiredReservations);
   });
@@ -82,8 +87,7 @@ export function countEvents(
 export async function readGauges(gauges: Gauges, sources: GaugeSources): Promise<void> {
   const { checker, rollout, breakers, dataSource, redis } = sources;
   gauges.quota_reserved_bytes.set(checker.reservedBytes);
-  const { enabled, logOnly, percent } = rollout.current;
-  const inForce = !enabled ? 'off' : logOnly || percent === 0 ? 'shadow' : 'enforce';
+  const inForce = overallMode(rollout.current);
   for (const mode of MODES) gauges.quota_enforcement_mode.set({ mode }, mode === inForce ? 1 : 0);
   if (redis !== null) setState('redis', redis.status === 'ready');
   try {

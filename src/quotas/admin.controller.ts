@@ -24,6 +24,7 @@ import { CacheStore } from '../cache/cache-store';
 import { invalidInput, ProblemException } from '../http/problem';
 import type { Plain } from '../http/openapi';
 import { JsonBody } from '../http/json-body';
+import { versionOf } from '../http/version';
 import { AdminGuard, CurrentActor } from '../tenancy/identity.guards';
 import {
   ApiAdmin,
@@ -150,15 +151,7 @@ function parseLimit(limit: unknown): number {
   throw invalidInput('limit', `a whole number, 1 to ${MAX_PAGE}`);
 }
 
-/** The version a change was made from, by If-Match or by the body. */
 function change(actor: string, ifMatch: string | undefined, version?: number): ChangeOptions {
-  if (ifMatch === undefined) {
-    return { actor, ...(version !== undefined && { expectedVersion: version }) };
-  }
-  const [, digits] = /^"?(\d{1,9})"?$/.exec(ifMatch) ?? [];
-  if (digits === undefined) throw invalidInput('If-Match', 'the ETag of the quota, as "3"');
-  if (version !== undefined && version !== Number(digits)) {
-    throw invalidInput('If-Match', 'the same version as in the body');
-  }
-  return { actor, expectedVersion: Number(digits) };
+  const expectedVersion = versionOf(ifMatch, version);
+  return { actor, ...(expectedVersion !== undefined && { expectedVersion }) };
 }

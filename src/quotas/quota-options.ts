@@ -13,9 +13,14 @@ export function quotaOptions(
 ): QuotaModuleOptions {
   return {
     enabled: settings.QUOTA_ENFORCEMENT_ENABLED,
+    killSwitch: settings.quotaKillSwitch,
     logOnly: settings.QUOTA_ENFORCEMENT_LOG_ONLY,
     rolloutPercent: settings.QUOTA_ROLLOUT_PERCENT,
     rolloutTenants: [...settings.QUOTA_ROLLOUT_TENANTS],
+    rolloutRefreshSeconds: settings.QUOTA_ROLLOUT_REFRESH_SECONDS,
+    recordDecisions: settings.QUOTA_RECORD_DECISIONS,
+    decisionsMaxRows: settings.QUOTA_DECISIONS_MAX_ROWS,
+    decisionsMaxAgeHours: settings.QUOTA_DECISIONS_MAX_AGE_HOURS,
     quotaCacheTtlSeconds: settings.QUOTA_CACHE_TTL_SECONDS,
     maxWriteSizeMb: settings.QUOTA_MAX_WRITE_SIZE_MB,
     defaultQuotaMb: settings.QUOTA_DEFAULT_QUOTA_MB,

@@ -184,9 +184,14 @@ describe.each(['express', 'fastify'])('the service around the cache, on %s', (ad
       );
       expect(routes.sort()).toEqual([
         'DELETE /admin/quotas/{tenantId}',
+        'DELETE /admin/rollout',
         'DELETE /cache/{key}',
         'GET /admin/quotas',
         'GET /admin/quotas/{tenantId}',
+        'GET /admin/rollout',
+        'GET /admin/rollout/history',
+        'GET /admin/rollout/impact',
+        'GET /admin/simulate',
         'GET /cache/{key}',
         'GET /health/live',
         'GET /health/ready',
@@ -195,6 +200,7 @@ describe.each(['express', 'fastify'])('the service around the cache, on %s', (ad
         'POST /admin/quotas/{tenantId}/reconcile',
         'POST /cache/{key}',
         'PUT /admin/quotas/{tenantId}',
+        'PUT /admin/rollout',
         'PUT /cache/{key}',
       ]);
       expect(Object.keys(document.components.securitySchemes)).toEqual(['tenant-header', 'bearer']);

@@ -13,16 +13,28 @@ export { BYTES_PER_MB, MAX_BYTES, bytesToMb, formatMb, mbToBytes } from './core/
 export type { StoreState } from './core/breaker';
 export { Budget, type StepOptions } from './core/budget';
 export { QuotaDecision } from './core/decision';
+export {
+  DecisionStore,
+  type DecisionBounds,
+  type DecisionCoverage,
+  type DecisionCursor,
+  type DecisionPage,
+  type DecisionRecord,
+  type Span,
+  type TenantImpact,
+} from './core/decision-store';
 export { errorEvent } from './core/error-event';
 export {
   InvalidOptionsError,
   InvalidTenantError,
   InvalidWriteError,
+  KillSwitchError,
   QuotaConflictError,
   QuotaError,
   QuotaExceededError,
   QuotaUnavailableError,
   ReservationConflictError,
+  RolloutConflictError,
   UnknownTenantError,
   WriteBouncedError,
   type InvalidInput,
@@ -43,6 +55,13 @@ export { limitsOf, type QuotaLimits, type QuotaMode, type TenantQuota } from './
 export { QuotaAdmin } from './core/quota-admin';
 export { QuotaCacheService, type QuotaCacheOptions } from './core/quota-cache.service';
 export { QuotaChecker, type QuotaCheckerOptions } from './core/quota-checker';
+export {
+  QuotaRollout,
+  overallMode,
+  type RolloutOptions,
+  type RolloutSource,
+  type RolloutSources,
+} from './core/quota-rollout';
 export { QuotaSource, SharedQuotaCache, type QuotaRow } from './core/quota-source';
 export {
   MAX_QUOTA_MB,
@@ -51,6 +70,7 @@ export {
   type QuotaPage,
   type QuotaPatch,
 } from './core/quota-store';
+export { TenantReplay, type ProposedLimit, type ReplayedRefusal } from './core/replay';
 export { Reconciler, type ReconcilerOptions, type ReconcileReport } from './core/reconciler';
 export {
   Reservation,
@@ -60,6 +80,22 @@ export {
   type ReservationState,
 } from './core/reservation';
 export { resolveMode, rolloutBucket, type Rollout } from './core/rollout';
+export { RolloutAdmin, type RolloutReport } from './core/rollout-admin';
+export { MAX_ROLLOUT_HISTORY, MAX_ROLLOUT_TENANTS, rolloutFields } from './core/rollout-change';
+export {
+  RolloutStore,
+  type RolloutChange,
+  type RolloutChangeOptions,
+  type RolloutPatch,
+  type RolloutRow,
+  type RolloutValues,
+} from './core/rollout-store';
+export {
+  Simulation,
+  type SimulatedTenant,
+  type SimulationQuery,
+  type SimulationReport,
+} from './core/simulation';
 export { StoreBreakers } from './core/store-breakers';
 export { TENANT_ID_PATTERN, parseTenantId } from './core/tenant';
 export {
@@ -105,14 +141,19 @@ export {
   type QuotaWrite,
 } from './core/write';
 
+export { MemoryRolloutStore } from './adapters/memory/memory-rollout-store';
 export { MemoryQuotaStore } from './adapters/memory/memory-quota-store';
 export { MemoryUsageTracker } from './adapters/memory/memory-usage-tracker';
 export { postgresContact } from './adapters/postgres/database-errors';
 export { quotaEntities, quotaMigrations } from './adapters/postgres/migrations';
+export { PostgresDecisionStore } from './adapters/postgres/postgres-decision-store';
 export { PostgresQuotaBank } from './adapters/postgres/postgres-quota-bank';
 export { PostgresQuotaStore } from './adapters/postgres/postgres-quota-store';
+export { PostgresRolloutStore } from './adapters/postgres/postgres-rollout-store';
 export { PostgresUsageTracker } from './adapters/postgres/postgres-usage-tracker';
 export { QuotaChange } from './adapters/postgres/quota-change.entity';
+export { QuotaDecisionRow } from './adapters/postgres/quota-decision.entity';
+export { QuotaRolloutChange, QuotaRolloutRow } from './adapters/postgres/quota-rollout.entity';
 export { quotaPostgresOptions } from './adapters/postgres/postgres-options';
 export { TenantCacheMetric } from './adapters/postgres/tenant-cache-metric.entity';
 export { TenantCacheQuota } from './adapters/postgres/tenant-cache-quota.entity';
@@ -145,7 +186,6 @@ export {
   type QuotaModuleAsyncOptions,
   type QuotaOptionsFactory,
 } from './nest/quota.module';
-export { QuotaRollout } from './nest/quota-rollout';
 export {
   fixedSize,
   keyFromParam,

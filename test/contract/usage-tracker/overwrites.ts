@@ -18,6 +18,23 @@ export function describeOverwrites(stage: Stage): void {
       expect(await s.used()).toEqual([80, 0]);
     });
 
+    (stage.options.saysGrowth === false ? it.skip : it)(
+      'says what its hold adds, the writes before it and beside it considered',
+      async () => {
+        const s = stage.scene();
+        const adds = async (key: string | undefined, bytes: number): Promise<unknown> =>
+          (await s.hold(key, bytes)).reply.grownBytes;
+        await s.put('k', 60);
+        expect(await adds('k', 10)).toBe(0);
+        expect(await adds('k', 80)).toBe(20);
+        expect(await adds('k', 85)).toBe(5);
+        expect(await adds('k', 85)).toBe(0);
+        expect(await adds('other', 7)).toBe(7);
+        expect(await adds(undefined, 3)).toBe(3);
+        expect(await s.used()).toEqual([60, 35]);
+      },
+    );
+
     it('of equal size holds nothing', async () => {
       const s = stage.scene();
       await s.put('k', 60);

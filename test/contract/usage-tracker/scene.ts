@@ -27,6 +27,8 @@ export interface TrackerHarness {
 export interface ContractOptions {
   /** The tracker is a ValueTracker. Its tests are skipped otherwise. */
   readonly keepsValues: boolean;
+  /** It says what a hold adds to used, which the port leaves open. Yes unless set. */
+  readonly saysGrowth?: boolean;
 }
 
 /** What a section of the suite gets: a fresh tenant for every test. */

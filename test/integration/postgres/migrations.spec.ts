@@ -14,12 +14,15 @@ import { DATABASES, type TestDatabase } from './databases';
 const TABLES = [
   'cache_entries',
   'quota_changes',
+  'quota_decisions',
   'quota_ledger',
   'quota_ledger_entries',
   'quota_ledger_folds',
   'quota_ledger_holds',
   'quota_ledger_removals',
   'quota_ledger_versions',
+  'quota_rollout',
+  'quota_rollout_changes',
   'tenant_cache_metrics',
   'tenant_cache_quotas',
 ];

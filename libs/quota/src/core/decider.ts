@@ -38,12 +38,11 @@ export class Decider {
     let quota = await this.quotas.getQuota(write.tenant, budget);
     for (let round = 0; round < MAX_STALE_ROUNDS; round += 1) {
       const mode = resolveMode(this.rollout(), quota);
-      if (mode === 'enforce' && write.bytes > this.maxWriteBytes) {
-        return { quota, mode, reply: null };
-      }
+      const aboveMaximum = write.bytes > this.maxWriteBytes;
+      if (mode === 'enforce' && aboveMaximum) return { quota, mode, reply: null, aboveMaximum };
       const request = ledgerWrite(write, quota, mode);
       const reply = mode === 'off' ? await this.confirmOff(request, budget) : await ask(request);
-      if (reply?.outcome !== 'stale') return { quota, mode, reply };
+      if (reply?.outcome !== 'stale') return { quota, mode, reply, aboveMaximum };
       quota = await this.quotas.getQuotaSince(write.tenant, reply.stamp, budget);
     }
     throw new QuotaUnavailableError('config', { applied: 'no', contact: 'answered' });

@@ -8,6 +8,8 @@ export type QuotaErrorCode =
   | 'unknown_tenant'
   | 'reservation_conflict'
   | 'quota_conflict'
+  | 'rollout_conflict'
+  | 'kill_switch'
   | 'quota_exceeded'
   | 'write_too_large'
   | 'write_bounced'
@@ -157,6 +159,33 @@ export class QuotaConflictError extends QuotaError {
     super(
       `The quota of tenant "${tenant}" is at version ${String(currentVersion)} now. ` +
         'Read it again and repeat the change from there.',
+    );
+  }
+}
+
+/** The rollout was changed by somebody else since it was read. HTTP 409. */
+export class RolloutConflictError extends QuotaError {
+  readonly code = 'rollout_conflict';
+
+  constructor(
+    /** Its version now; 0 when it was never changed at run time. */
+    readonly currentVersion: number,
+  ) {
+    super(
+      `The rollout is at version ${String(currentVersion)} now. ` +
+        'Read it again and repeat the change from there.',
+    );
+  }
+}
+
+/** The quota is turned off by the environment, which nothing at run time changes. HTTP 409. */
+export class KillSwitchError extends QuotaError {
+  readonly code = 'kill_switch';
+
+  constructor() {
+    super(
+      'The quota is turned off by the environment (QUOTA_ENFORCEMENT_ENABLED=false, or the option ' +
+        'enabled). Take that away and start again; then it can be turned on at run time.',
     );
   }
 }

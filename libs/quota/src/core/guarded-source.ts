@@ -67,6 +67,10 @@ export class GuardedQuotaCache extends SharedQuotaCache {
     return this.breaker.run('config-announce', () => this.inner.announce(quota, ttlMs));
   }
 
+  override announceRollout(word: string, version: number): Promise<void> {
+    return this.breaker.run('rollout-announce', () => this.inner.announceRollout(word, version));
+  }
+
   /** Not behind the breaker: it has a connection of its own, and comes back by itself. */
   subscribe(listener: (tenant: string, stamp: number) => void): Promise<() => Promise<void>> {
     return this.inner.subscribe(listener);

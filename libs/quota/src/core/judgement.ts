@@ -11,10 +11,13 @@ export interface Decided {
   readonly quota: TenantQuota;
   readonly mode: QuotaMode;
   readonly reply: Exclude<ReserveReply, { outcome: 'stale' }> | null;
+  /** The write is larger than any single one may be; enforced, the ledger is not asked then. */
+  readonly aboveMaximum?: boolean;
 }
 
 /** Turns the ledger's reply into a verdict. Mode is applied here and nowhere else. */
-export function judge(write: QuotaWrite, { quota, mode, reply }: Decided): QuotaForecast {
+export function judge(write: QuotaWrite, decided: Decided): QuotaForecast {
+  const { quota, mode, reply } = decided;
   const base = { tenant: write.tenant, mode, bytes: write.bytes };
   if (mode === 'off') {
     return { ...base, admitted: true, decision: QuotaDecision.ALLOW, numbers: null };
@@ -24,7 +27,9 @@ export function judge(write: QuotaWrite, { quota, mode, reply }: Decided): Quota
   const limits = limitsOf(quota);
   if (reply.outcome === 'reserved') {
     const numbers = { ...limits, usedBytes: reply.usedAfterBytes };
-    return { ...base, admitted: true, decision: reply.decision, numbers };
+    // In shadow it goes on, and is said to be what enforcing would have refused.
+    const decision = decided.aboveMaximum === true ? QuotaDecision.REJECT : reply.decision;
+    return { ...base, admitted: true, decision, numbers };
   }
   const numbers = { ...limits, usedBytes: usedBytes(reply.usage) };
   if (write.bytes > limits.hardBytes) return { ...refused, reason: 'too_large', numbers };

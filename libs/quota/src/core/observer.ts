@@ -13,6 +13,12 @@ export interface CheckEvent {
   readonly durationMs: number;
   /** The store that decided. */
   readonly source: string;
+  /** Up to here it would have been no more than a warning. Absent: the ledger was not asked. */
+  readonly quotaBytes?: number;
+  /** Used before this write. Absent: the ledger was not asked. */
+  readonly usedBeforeBytes?: number;
+  /** What this write changes of it once it is stored; negative where it shrinks an entry. */
+  readonly deltaBytes?: number;
 }
 
 /** What may be away. */
@@ -44,6 +50,10 @@ export interface QuotaEvents {
   /** A breaker changed: `open` and `half-open`, the store is not asked; `closed`, it is. */
   store: { readonly store: StoreName; readonly state: StoreState; readonly cause?: string };
   changed: { readonly tenant: string; readonly stamp: number; readonly actor: string };
+  /** The rollout is another one in this instance from here on; `actor` null: never set at run time. */
+  rollout: { readonly version: number; readonly actor: string | null; readonly mode: QuotaMode };
+  /** Decisions written to the record, and decisions that are missing in it. */
+  recorded: { readonly written: number; readonly dropped: number };
   reconciled: {
     readonly tenant: string;
     readonly driftBytes: number;
@@ -84,6 +94,8 @@ export class QuotaObserver {
     folded: [],
     store: [],
     changed: [],
+    rollout: [],
+    recorded: [],
     reconciled: [],
     swept: [],
   };

@@ -6,7 +6,12 @@ import { QuotaUnavailableError, UnknownTenantError } from './errors';
 import type { QuotaObserver } from './observer';
 import { PendingAnnouncements } from './pending-announcements';
 import type { TenantQuota } from './quota';
-import type { QuotaRow, QuotaSource, SharedQuotaCache } from './quota-source';
+import {
+  rolloutWordOf,
+  type QuotaRow,
+  type QuotaSource,
+  type SharedQuotaCache,
+} from './quota-source';
 
 export interface QuotaCacheOptions {
   /** How long a copy in memory or in Redis serves, in ms. */
@@ -81,11 +86,17 @@ export class QuotaCacheService {
     return this.memory.size;
   }
 
-  /** Begins to listen for changes on other instances. */
-  async start(): Promise<void> {
-    this.unsubscribe = await this.shared?.subscribe((tenant, stamp) => {
-      if (tenant === '*') this.outdateAll();
-      else this.outdate(tenant, stamp);
+  /**
+   * Begins to listen for changes on other instances.
+   *
+   * @param onRollout told what was announced of the rollout, and null when that may have been missed
+   */
+  async start(onRollout?: (word: string | null) => void): Promise<void> {
+    this.unsubscribe = await this.shared?.subscribe((name, stamp) => {
+      const word = rolloutWordOf(name);
+      if (name === '*') this.outdateAll();
+      else if (word === null) this.outdate(name, stamp);
+      if (name === '*' || word !== null) onRollout?.(word);
     });
   }
 

@@ -3,7 +3,7 @@ import { Budget } from './budget';
 import { Decider, type LedgerWrite } from './decider';
 import { errorEvent } from './error-event';
 import { QuotaExceededError, QuotaUnavailableError, UnknownTenantError } from './errors';
-import { judge, lateRefusal, standingOf } from './judgement';
+import { judge, lateRefusal, standingOf, type Decided } from './judgement';
 import { Holds } from './holds';
 import type { QuotaObserver } from './observer';
 import { offVerdict } from './off-verdict';
@@ -20,6 +20,7 @@ import {
   type ReserveReply,
   type UsageTracker,
 } from './usage-tracker';
+import { changeOf } from './written';
 import type { QuotaForecast, QuotaStatus, QuotaVerdict, RefusedVerdict } from './verdict';
 import { parseKey, parseSize, parseWrite, type QuotaWrite } from './write';
 
@@ -92,7 +93,7 @@ export class QuotaChecker {
       return this.hold({ ...request, id }, budget);
     });
     const forecast = judge(write, decided);
-    if (forecast.mode !== 'off') this.report(forecast, started);
+    if (forecast.mode !== 'off') this.report(forecast, decided, started);
     if (!forecast.admitted) return forecast;
     const { quota, mode, reply } = decided;
     const generation = reply?.outcome === 'reserved' ? reply.generation : '';
@@ -104,10 +105,7 @@ export class QuotaChecker {
   async check(write: QuotaWrite, budget = new Budget()): Promise<QuotaForecast> {
     parseWrite(write);
     if (this.isOff()) return offVerdict(write);
-    const decided = await this.decider.decide(write, budget, (request) =>
-      this.decider.check(budget, request),
-    );
-    return judge(write, decided);
+    return judge(write, await this.ask(write, budget));
   }
 
   /**
@@ -117,9 +115,12 @@ export class QuotaChecker {
    */
   async preflight(write: QuotaWrite, budget?: Budget): Promise<RefusedVerdict | null> {
     const started = performance.now();
-    const forecast = await this.check(write, budget);
+    parseWrite(write);
+    if (this.isOff()) return null;
+    const decided = await this.ask(write, budget ?? new Budget());
+    const forecast = judge(write, decided);
     if (forecast.admitted) return null;
-    this.report(forecast, started);
+    this.report(forecast, decided, started);
     return forecast;
   }
 
@@ -252,6 +253,10 @@ export class QuotaChecker {
     };
   }
 
+  private ask(write: QuotaWrite, budget: Budget): Promise<Decided> {
+    return this.decider.decide(write, budget, (request) => this.decider.check(budget, request));
+  }
+
   /** A reservation of no bytes; null where nothing is metered, or nobody can take it. */
   private async intend(tenant: string, key: string, budget: Budget): Promise<string | null> {
     if (this.isOff()) return null;
@@ -309,16 +314,19 @@ export class QuotaChecker {
     return new Reservation(this.tracker, fields, { onSettled, onAbandoned, budget });
   }
 
-  private report(forecast: QuotaForecast, started: number): void {
+  private report(forecast: QuotaForecast, decided: Decided, started: number): void {
+    // Too large for any quota: the tenant's own was not what it was held against.
+    const reply = decided.aboveMaximum === true ? null : decided.reply;
     this.observer.emit('check', {
       tenant: forecast.tenant,
       bytes: forecast.bytes,
       usedBytes: forecast.numbers?.usedBytes ?? 0,
-      limitBytes: forecast.numbers?.hardBytes ?? this.options.maxWriteBytes,
+      limitBytes: (reply && forecast.numbers?.hardBytes) ?? this.options.maxWriteBytes,
       decision: forecast.decision,
       mode: forecast.mode,
       durationMs: performance.now() - started,
       source: this.tracker.store,
+      ...(reply && { quotaBytes: decided.quota.quotaBytes, ...changeOf(forecast.bytes, reply) }),
     });
   }
 

@@ -23,6 +23,22 @@ export abstract class QuotaSource {
   abstract load(tenant: string): Promise<{ row: QuotaRow | null; stamp: number }>;
 }
 
+/**
+ * Stands where otherwise the tenant does, on the same channel. No tenant has such a name, so that an
+ * instance which knows nothing of it takes it for a change of nobody's quota.
+ */
+const ROLLOUT = '@rollout ';
+
+/** What is announced of the rollout, in place of a tenant. */
+export function asRolloutName(word: string): string {
+  return ROLLOUT + word;
+}
+
+/** What was announced of the rollout; null: a tenant. */
+export function rolloutWordOf(name: string): string | null {
+  return name.startsWith(ROLLOUT) ? name.slice(ROLLOUT.length) : null;
+}
+
 /** The middle tier of the configuration: copies that all instances share, and word of changes. */
 export abstract class SharedQuotaCache {
   /** The shared copy, or null when there is none or it cannot be read as one. */
@@ -36,6 +52,11 @@ export abstract class SharedQuotaCache {
    * with an older copy is answered `stale`, and tells every instance.
    */
   abstract announce(quota: TenantQuota, ttlMs: number): Promise<void>;
+
+  /** Tells every instance of a change of the rollout; see {@link rolloutWordOf}. */
+  announceRollout(_word: string, _version: number): Promise<void> {
+    return Promise.resolve();
+  }
 
   /**
    * Calls back for each change announced anywhere; with `'*'` when changes may have been missed.

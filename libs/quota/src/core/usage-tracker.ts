@@ -39,6 +39,11 @@ export type ReserveReply =
       /** Used once this write is committed as announced and nothing else happens. */
       readonly usedAfterBytes: number;
       readonly usage: Usage;
+      /**
+       * What this hold adds to used: the write's size less what its key could come to hold without it,
+       * and never below 0. Absent where the store does not say, or the reservation is settled already.
+       */
+      readonly grownBytes?: number;
       /** Names this life of the tenant; a commit from an earlier life bounces. */
       readonly generation: string;
     }

@@ -127,6 +127,8 @@ function statusOf(error: QuotaError): number {
       return 403;
     case 'write_bounced':
     case 'quota_conflict':
+    case 'rollout_conflict':
+    case 'kill_switch':
       return 409;
     case 'write_too_large':
       return 413;

@@ -31,12 +31,25 @@ const instance = <T>(): z.ZodType<T> =>
 const schema = z.strictObject({
   /** False: off for everyone; nothing is checked or charged. */
   enabled: z.boolean().default(true),
+  /**
+   * True: off for everyone, and nothing changes that at run time. Unless set: true where `enabled` is
+   * false.
+   */
+  killSwitch: z.boolean().optional(),
   /** True: shadow, for everyone not named in `rolloutTenants` and without a mode of its own. */
   logOnly: z.boolean().default(false),
   /** Share of tenants that is enforced; the others are in shadow. */
   rolloutPercent: percentage.default(100),
   /** Always enforced. */
   rolloutTenants: z.array(tenantId).default([]),
+  /** So often the rollout that was set at run time is looked up, besides when it is told of. 0: never. */
+  rolloutRefreshSeconds: whole(0, 3_600).default(5),
+  /** With `dataSource`: keeps the decisions on writes, for `Simulation` and the impact of a rollout. */
+  recordDecisions: z.boolean().default(false),
+  /** Of these, the latest so many at most. */
+  decisionsMaxRows: whole(1_000, 1_000_000).default(500_000),
+  /** None that is older than this. */
+  decisionsMaxAgeHours: whole(1, 8_760).default(168),
   /** How long a copy of a tenant's quota serves from memory and from Redis. */
   quotaCacheTtlSeconds: whole(1, 86_400).default(300),
   /** Tenants whose quota is kept in memory at most. */

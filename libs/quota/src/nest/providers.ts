@@ -1,11 +1,16 @@
 import type { Provider } from '@nestjs/common';
+import { DecisionRecorder } from '../core/decision-recorder';
+import { DecisionStore } from '../core/decision-store';
 import { UpkeepLease } from '../core/lease';
 import { QuotaObserver } from '../core/observer';
 import { QuotaAdmin } from '../core/quota-admin';
 import { QuotaCacheService } from '../core/quota-cache.service';
 import { QuotaChecker } from '../core/quota-checker';
+import { QuotaRollout } from '../core/quota-rollout';
 import { QuotaStore } from '../core/quota-store';
 import { Reconciler } from '../core/reconciler';
+import { RolloutAdmin } from '../core/rollout-admin';
+import { Simulation } from '../core/simulation';
 import { StoreBreakers } from '../core/store-breakers';
 import { UsageTracker } from '../core/usage-tracker';
 import { UsageUpkeep } from '../core/usage-upkeep';
@@ -15,7 +20,6 @@ import { QuotaHealthIndicator } from './quota.health';
 import { BANK_UPKEEP, QuotaLifecycle, SERVER_WATCH } from './quota.lifecycle';
 import { QuotaGuard } from './quota.guard';
 import { QuotaInterceptor } from './quota.interceptor';
-import { QuotaRollout } from './quota-rollout';
 import { buildStores, type QuotaStores } from './stores';
 
 const STORES = Symbol('QuotaStores');
@@ -63,6 +67,41 @@ export const quotaProviders: Provider[] = [
         },
         observer,
       ),
+  },
+  {
+    provide: RolloutAdmin,
+    inject: [QUOTA_OPTIONS, STORES, QuotaRollout, QuotaObserver],
+    useFactory: (
+      { rolloutRefreshSeconds }: ResolvedQuotaOptions,
+      { rollout: store, shared }: QuotaStores,
+      rollout: QuotaRollout,
+      observer: QuotaObserver,
+    ) => new RolloutAdmin({ store, rollout, shared, observer }, rolloutRefreshSeconds * 1_000),
+  },
+  {
+    provide: DecisionStore,
+    inject: [STORES],
+    useFactory: ({ decisions }: QuotaStores) => decisions,
+  },
+  {
+    provide: DecisionRecorder,
+    inject: [QUOTA_OPTIONS, DecisionStore, QuotaObserver],
+    useFactory: (
+      options: ResolvedQuotaOptions,
+      store: DecisionStore,
+      observer: QuotaObserver,
+    ): DecisionRecorder | null =>
+      options.recordDecisions
+        ? new DecisionRecorder(store, observer, {
+            maxRows: options.decisionsMaxRows,
+            maxAgeMs: options.decisionsMaxAgeHours * 3_600_000,
+          })
+        : null,
+  },
+  {
+    provide: Simulation,
+    inject: [DecisionStore],
+    useFactory: (store: DecisionStore) => new Simulation(store),
   },
   {
     provide: QuotaChecker,
@@ -154,6 +193,9 @@ export const quotaExports = [
   QuotaCacheService,
   QuotaChecker,
   Reconciler,
+  RolloutAdmin,
+  DecisionStore,
+  Simulation,
   UsageUpkeep,
   QuotaAdmin,
   QuotaGuard,

@@ -46,7 +46,12 @@ export class QuotaContext implements HeaderInput {
     if (numbers === null || numbers === this.verdict.numbers) return this.verdict.decision;
     return this.verdict.decision === QuotaDecision.REJECT
       ? QuotaDecision.REJECT
-      : decide(numbers.usedBytes, false, numbers);
+      : decide(numbers.usedBytes, this.outgrew, numbers);
+  }
+
+  /** More was stored than was reserved: enforced, the commit would have been refused beyond the limit. */
+  private get outgrew(): boolean {
+    return this.mode === 'shadow' && (this.storedBytes ?? 0) > this.reservation.bytes;
   }
 
   /** The numbers of the verdict, or those of the settlement where it changed them; null when off. */

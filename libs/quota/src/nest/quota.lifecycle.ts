@@ -12,6 +12,8 @@ import { inTime } from '../core/budget';
 import { QuotaObserver } from '../core/observer';
 import { QuotaCacheService } from '../core/quota-cache.service';
 import { QuotaChecker } from '../core/quota-checker';
+import { DecisionRecorder } from '../core/decision-recorder';
+import { RolloutAdmin } from '../core/rollout-admin';
 import type { LedgerWatch } from '../core/server-signs';
 import { StoreBreakers } from '../core/store-breakers';
 import { UsageUpkeep } from '../core/usage-upkeep';
@@ -24,8 +26,8 @@ export const SERVER_WATCH = Symbol('ServerWatch');
 const SYNC_MS = 5_000;
 
 /**
- * From the start of the application to its end: listens for changes on other instances, and keeps
- * the upkeep going. At the end no reservation is taken any more while the open ones settle, the
+ * From the start of the application to its end: listens for changes on other instances, takes over the
+ * rollout that was set at run time, and keeps the upkeep going. At the end no reservation is taken any more while the open ones settle, the
  * table of quotas gets what this instance has changed, and the breakers rest, so that a client that
  * is closed is not probed.
  */
@@ -42,12 +44,16 @@ export class QuotaLifecycle
     private readonly breakers: StoreBreakers,
     @Inject(BANK_UPKEEP) private readonly bankUpkeep: BankUpkeep | null,
     @Inject(SERVER_WATCH) private readonly serverWatch: LedgerWatch | null,
+    private readonly rollout: RolloutAdmin,
+    @Inject(DecisionRecorder) private readonly recorder: DecisionRecorder | null,
     private readonly observer: QuotaObserver,
     @Inject(QUOTA_OPTIONS) private readonly options: ResolvedQuotaOptions,
   ) {}
 
   async onModuleInit(): Promise<void> {
-    await this.quotas.start();
+    await this.quotas.start((word) => this.rollout.hear(word));
+    await this.rollout.start();
+    this.recorder?.start();
   }
 
   onApplicationBootstrap(): void {
@@ -69,6 +75,8 @@ export class QuotaLifecycle
     }
     await stopped;
     await this.bankUpkeep?.stop();
+    await this.recorder?.stop();
+    await this.rollout.stop();
     if (usageSyncSeconds > 0) await this.syncUsage();
   }
 

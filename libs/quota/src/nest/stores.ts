@@ -1,8 +1,12 @@
 import type { Cluster, Redis } from 'ioredis';
 import { MemoryQuotaStore } from '../adapters/memory/memory-quota-store';
+import { MemoryRolloutStore } from '../adapters/memory/memory-rollout-store';
 import { MemoryUsageTracker } from '../adapters/memory/memory-usage-tracker';
+import { NoDecisions } from '../adapters/memory/no-decisions';
+import { PostgresDecisionStore } from '../adapters/postgres/postgres-decision-store';
 import { PostgresQuotaBank } from '../adapters/postgres/postgres-quota-bank';
 import { PostgresQuotaStore } from '../adapters/postgres/postgres-quota-store';
+import { PostgresRolloutStore } from '../adapters/postgres/postgres-rollout-store';
 import { PostgresUsageTracker } from '../adapters/postgres/postgres-usage-tracker';
 import type { DefectListener } from '../adapters/redis/ledger-scripts';
 import { RedisLease } from '../adapters/redis/redis-lease';
@@ -11,6 +15,9 @@ import { ServerWatch } from '../adapters/redis/server-watch';
 import { RedisUsageTracker } from '../adapters/redis/redis-usage-tracker';
 import type { BankUpkeep } from '../core/bank-upkeep';
 import type { Breaker, BreakerSigns } from '../core/breaker';
+import type { DecisionStore } from '../core/decision-store';
+import { GuardedDecisionStore } from '../core/guarded-decisions';
+import { GuardedRolloutStore } from '../core/guarded-rollout';
 import { GuardedQuotaCache, GuardedQuotaStore } from '../core/guarded-source';
 import { guardTracker } from '../core/guarded-tracker';
 import { LocalLease, type UpkeepLease } from '../core/lease';
@@ -19,6 +26,7 @@ import type { SharedQuotaCache } from '../core/quota-source';
 import type { QuotaStore } from '../core/quota-store';
 import { Reconciler } from '../core/reconciler';
 import { StoreBreakers } from '../core/store-breakers';
+import type { RolloutStore } from '../core/rollout-store';
 import type { UsageTracker } from '../core/usage-tracker';
 import { buildBank } from './bank';
 import type { ResolvedQuotaOptions } from './options';
@@ -34,6 +42,8 @@ export interface QuotaStores {
   readonly serverWatch: ServerWatch | null;
   readonly quotas: QuotaStore;
   readonly shared: SharedQuotaCache | null;
+  readonly rollout: RolloutStore;
+  readonly decisions: DecisionStore;
   readonly breakers: StoreBreakers;
 }
 
@@ -58,6 +68,8 @@ export function buildStores(options: ResolvedQuotaOptions, observer: QuotaObserv
   const base = {
     quotas: options.store ?? postgres?.quotas ?? new MemoryQuotaStore(),
     shared: redis?.shared ?? null,
+    rollout: postgres?.rollout ?? new MemoryRolloutStore(),
+    decisions: postgres?.decisions ?? new NoDecisions(),
     serverWatch: serverWatchOf(options),
     breakers,
     lease,
@@ -133,6 +145,8 @@ function postgresStores(
 ):
   | {
       quotas: QuotaStore;
+      rollout: RolloutStore;
+      decisions: DecisionStore;
       tracker: PostgresUsageTracker;
       bank: PostgresQuotaBank;
       breaker: Breaker;
@@ -145,6 +159,8 @@ function postgresStores(
   const onDefect = defectsTo(observer);
   return {
     quotas: new GuardedQuotaStore(quotas, breaker),
+    rollout: new GuardedRolloutStore(new PostgresRolloutStore(dataSource), breaker),
+    decisions: new GuardedDecisionStore(new PostgresDecisionStore(dataSource), breaker),
     tracker: new PostgresUsageTracker(dataSource, { onDefect }),
     bank: new PostgresQuotaBank(dataSource, { onDefect }),
     breaker,

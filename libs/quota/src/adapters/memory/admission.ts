@@ -43,7 +43,7 @@ export function reserve(
   if (verdict.usedAfter > MAX_BYTES) throw overflow('reserve');
   const { decision } = verdict;
   ledger.hold({ key, bytes, decision }, id, now + request.holdMs);
-  return reserved(ledger, decision, verdict.usedAfter);
+  return { ...reserved(ledger, decision, verdict.usedAfter), ...adds(ledger, request) };
 }
 
 export function check(ledger: TenantLedger, request: Question, now: number): ReserveReply | null {
@@ -127,7 +127,8 @@ function recall(ledger: TenantLedger, request: ReserveRequest, now: number): Res
   const open = ledger.open.get(request.id);
   if (open) {
     insistOnSame(request, open);
-    return reserved(ledger, open.decision, usedAfterCommit(ledger, open));
+    const usedAfter = usedAfterCommit(ledger, open);
+    return { ...reserved(ledger, open.decision, usedAfter), ...adds(ledger, request) };
   }
   const mark = ledger.marks.get('write', request.id, now);
   if (!mark) return null;
@@ -146,6 +147,16 @@ function usedAfterCommit(ledger: TenantLedger, { key, bytes }: Asked): number {
   const pending = ledger.pendingOf(key);
   const exposure = Math.max(live, pending?.largest ?? 0);
   return ledger.used - exposure + Math.max(bytes, pending?.largestWithout(bytes) ?? 0);
+}
+
+/** What an open reservation adds to used. */
+function adds(ledger: TenantLedger, { key, bytes }: Question): { grownBytes: number } {
+  if (key === undefined) return { grownBytes: bytes };
+  const entry = ledger.entry(key);
+  const live = entry && ledger.isMetered(entry) ? entry.bytes : 0;
+  const pending = ledger.pendingOf(key);
+  const exposure = Math.max(live, pending?.largest ?? 0);
+  return { grownBytes: exposure - Math.max(live, pending?.largestWithout(bytes) ?? 0) };
 }
 
 function insistOnSame(request: ReserveRequest, asked: Pick<Asked, 'key' | 'bytes'>): void {

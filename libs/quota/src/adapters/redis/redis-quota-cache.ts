@@ -1,4 +1,4 @@
-import { isByteCount, SharedQuotaCache, type TenantQuota } from '../../core';
+import { asRolloutName, isByteCount, SharedQuotaCache, type TenantQuota } from '../../core';
 import { duration, whole } from './arguments';
 import { ChangeFeed } from './change-feed';
 import { RedisKeys } from './keys';
@@ -39,6 +39,13 @@ export class RedisQuotaCache extends SharedQuotaCache {
     const { keys, args } = this.copy(quota, ttlMs);
     const more = [this.keys.channel, quota.tenant];
     await this.scripts.run({ script: 'config-announce', keys, args: [...args, ...more] });
+  }
+
+  override async announceRollout(word: string, version: number): Promise<void> {
+    const text = `${whole(version, 'version')} ${asRolloutName(word)}`;
+    await this.calls.guard('rollout-announce', () =>
+      this.calls.client.publish(this.keys.channel, text),
+    );
   }
 
   /**

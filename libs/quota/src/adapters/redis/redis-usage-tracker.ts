@@ -282,7 +282,12 @@ export class RedisUsageTracker extends ValueTracker implements GrantedLedger {
     }
     if (reply.code !== ReplyCode.RESERVED) throw reply.unexpected();
     const decision = reply.decision();
-    return { outcome: 'reserved', decision, usedAfterBytes, usage, generation: reply.text() };
+    const generation = reply.text();
+    const grownBytes = reply.ended() ? undefined : reply.optional();
+    return {
+      ...{ outcome: 'reserved', decision, usedAfterBytes, usage, generation },
+      ...(grownBytes !== undefined && { grownBytes }),
+    };
   }
 }
 

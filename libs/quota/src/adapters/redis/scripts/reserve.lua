@@ -5,7 +5,8 @@
 -- KEYS  the tenant's eight, as in include/state.lua
 -- ARGV  1-8 see include/write-args.lua; 9 ms until the hold lapses,
 --       10 under a bank
--- Reply RESERVED, usage, used after, decision, generation (own/bank's under a bank)
+-- Reply RESERVED, usage, used after, decision, generation (own/bank's under a bank), what this hold
+--       adds to used or '' when it is settled already
 --       REJECTED, usage, used after, retry after ms or ''
 --       GRANT_SHORT, usage, used after, number of the grant: it fits the limit and not the grant
 --       STALE, usage, stamp | AGAIN, usage: send it again, there is more to reap
@@ -16,9 +17,16 @@ local hold_ms = whole_arg(9, 'holdMs')
 local banked = flag_arg(10, 'bank')
 if now + hold_ms > MAX then bad_argument('holdMs') end
 
-local function reserved(used_after, decision)
+local function reserved(used_after, decision, grown)
   local generation = banked and S.g .. '/' .. S.gg or S.g
-  return reply(CODE.RESERVED, digits(used_after), digits(decision), generation)
+  return reply(CODE.RESERVED, digits(used_after), digits(decision), generation, grown or '')
+end
+
+local function adds()
+  if not key then return digits(bytes) end
+  local k = open_key(key)
+  local live = counted_live(k)
+  return digits(math.max(live, largest_open(k)) - math.max(live, largest_open(k, bytes)))
 end
 
 if stamp < S.cv then return reply(CODE.STALE, digits(S.cv)) end
@@ -30,9 +38,9 @@ if record then
   local same = record.key == key and (record.bytes == bytes or late)
   if not same and not (late and record.state == 'r') then return reply(CODE.CONFLICT) end
   if key then open_key(key) end -- settles what is due of it
-  local used_after = S.c + S.r
-  if record.state == 'o' then used_after = forecast(key, bytes, bytes) end
-  return reserved(used_after, late and ALLOW or record.decision)
+  local used_after, open = S.c + S.r, record.state == 'o'
+  if open then used_after = forecast(key, bytes, bytes) end
+  return reserved(used_after, late and ALLOW or record.decision, open and adds())
 end
 
 if S.g then S.cv = stamp end
@@ -53,4 +61,4 @@ S.cv = stamp
 record = { state = 'o', bytes = bytes, decision = decision, key = key }
 hold_bytes(record)
 put_record(id, record, DEADLINES, hold_ms)
-return reserved(used_after, decision)
+return reserved(used_after, decision, adds())
