@@ -1,12 +1,15 @@
 import type { Provider } from '@nestjs/common';
 import { UpkeepLease } from '../core/lease';
+import { loadTracer } from '../adapters/opentelemetry/load-tracer';
 import { QuotaObserver } from '../core/observer';
 import { QuotaAdmin } from '../core/quota-admin';
 import { QuotaCacheService } from '../core/quota-cache.service';
 import { QuotaChecker } from '../core/quota-checker';
 import { QuotaStore } from '../core/quota-store';
+import { QuotaSystem } from '../core/quota-system';
 import { Reconciler } from '../core/reconciler';
 import { StoreBreakers } from '../core/store-breakers';
+import type { QuotaTracer } from '../core/tracing';
 import { UsageTracker } from '../core/usage-tracker';
 import { UsageUpkeep } from '../core/usage-upkeep';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
@@ -19,6 +22,7 @@ import { QuotaRollout } from './quota-rollout';
 import { buildStores, type QuotaStores } from './stores';
 
 const STORES = Symbol('QuotaStores');
+const TRACER = Symbol('QuotaTracer');
 
 /** With stores.ts the composition root: the only place that names concrete adapters. */
 export const quotaProviders: Provider[] = [
@@ -49,6 +53,21 @@ export const quotaProviders: Provider[] = [
     useFactory: ({ breakers }: QuotaStores) => breakers,
   },
   {
+    provide: QuotaSystem,
+    inject: [QUOTA_OPTIONS, STORES, QuotaObserver],
+    useFactory: (
+      { onOutage }: ResolvedQuotaOptions,
+      { tracker, breakers, bank }: QuotaStores,
+      observer: QuotaObserver,
+    ) => new QuotaSystem({ tracker, breakers, bank, observer, hasBudget: onOutage === 'allow' }),
+  },
+  {
+    provide: TRACER,
+    inject: [QUOTA_OPTIONS],
+    useFactory: ({ traceTenantIds }: ResolvedQuotaOptions) =>
+      loadTracer({ tenantIds: traceTenantIds }),
+  },
+  {
     provide: QuotaCacheService,
     inject: [QUOTA_OPTIONS, STORES, QuotaObserver],
     useFactory: (options: ResolvedQuotaOptions, stores: QuotaStores, observer: QuotaObserver) =>
@@ -66,13 +85,14 @@ export const quotaProviders: Provider[] = [
   },
   {
     provide: QuotaChecker,
-    inject: [QUOTA_OPTIONS, QuotaCacheService, UsageTracker, QuotaRollout, QuotaObserver],
+    inject: [QUOTA_OPTIONS, QuotaCacheService, UsageTracker, QuotaRollout, QuotaObserver, TRACER],
     useFactory: (
       options: ResolvedQuotaOptions,
       quotas: QuotaCacheService,
       tracker: UsageTracker,
       rollout: QuotaRollout,
       observer: QuotaObserver,
+      tracer: QuotaTracer | null,
     ) =>
       new QuotaChecker(
         quotas,
@@ -83,6 +103,7 @@ export const quotaProviders: Provider[] = [
           reservationTtlMs: options.reservationTtlSeconds * 1_000,
         },
         observer,
+        tracer,
       ),
   },
   {
@@ -151,6 +172,7 @@ export const quotaExports = [
   UsageTracker,
   QuotaStore,
   StoreBreakers,
+  QuotaSystem,
   QuotaCacheService,
   QuotaChecker,
   Reconciler,

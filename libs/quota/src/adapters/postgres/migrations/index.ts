@@ -6,6 +6,7 @@ import { CreateQuotaChanges1767225600002 } from './1767225600002-create-quota-ch
 import { CreateTenantCacheMetrics1767225600003 } from './1767225600003-create-tenant-cache-metrics';
 import { CreateQuotaLedger1767225600004 } from './1767225600004-create-quota-ledger';
 import { AddUsageReadAt1767225600010 } from './1767225600010-add-usage-read-at';
+import { IndexQuotaFill1767225600045 } from './1767225600045-index-quota-fill';
 
 /** The library's entities, for the `entities` of a DataSource. */
 export const quotaEntities = [TenantCacheQuota, QuotaChange, TenantCacheMetric];
@@ -17,4 +18,5 @@ export const quotaMigrations = [
   CreateTenantCacheMetrics1767225600003,
   CreateQuotaLedger1767225600004,
   AddUsageReadAt1767225600010,
+  IndexQuotaFill1767225600045,
 ];
