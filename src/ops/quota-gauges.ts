@@ -100,7 +100,10 @@ async function readTenants(gauges: Gauges, sources: GaugeSources): Promise<boole
 async function readJournal(gauges: Gauges, { system }: GaugeSources): Promise<void> {
   try {
     const journal = await new Budget(JOURNAL_MS).wait('journal', system.journal());
-    if (journal !== null) return gauges.quota_journal_entries.set(journal.entries);
+    if (journal !== null) {
+      gauges.quota_journal_entries.set(journal.entries);
+      return;
+    }
   } catch {
     // No sample, as without a bank.
   }
