@@ -46,6 +46,12 @@ module.exports = {
       [CORE, npm('sorted-btree')],
       'The adapter in process has no driver.',
     ),
+    only(
+      'opentelemetry-adapter',
+      'adapters/opentelemetry/',
+      [CORE, npm('@opentelemetry')],
+      'An adapter knows the core and its own driver.',
+    ),
     {
       name: 'composition-root',
       comment: 'Only the composition root chooses concrete adapters; the rest asks for ports.',

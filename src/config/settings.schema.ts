@@ -165,6 +165,14 @@ export const SETTINGS = {
     about: 'How often usage is written to the table of quotas.',
     default: '300',
   }),
+  QUOTA_METRICS_TOP_TENANTS: whole(0, 100, {
+    about: 'So many tenants nearest to their limit are named in the metrics, with their usage.',
+    default: '0',
+  }),
+  QUOTA_TRACE_TENANT_IDS: toggle({
+    about: "Puts the tenant's id on the spans of OpenTelemetry.",
+    default: 'false',
+  }),
   LOG_LEVEL: choice(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
     about: 'Least level that is logged; the decision on every write is at debug.',
     default: 'info',

@@ -1,20 +1,7 @@
-import { Controller, Get, Inject } from '@nestjs/common';
-import {
-  HealthCheck,
-  HealthCheckService,
-  HealthIndicatorService,
-  type HealthCheckResult,
-  type HealthIndicatorResult,
-} from '@nestjs/terminus';
+import { Controller, Get } from '@nestjs/common';
+import { HealthCheck, HealthCheckService, type HealthCheckResult } from '@nestjs/terminus';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { DataSource } from 'typeorm';
-import { InjectSettings } from '../config/settings.module';
-import type { Settings } from '../config/settings.schema';
-import type { RedisClient } from '../redis/redis-client';
-import { evictsLedgers, surveyRedis } from '../redis/redis-survey';
-import { RedisModule } from '../redis/redis.module';
-
-const DEADLINE_MS = 2_000;
+import { HealthIndicators } from './health-indicators';
 
 /** For orchestrators: restart me (live), send me requests (ready). */
 @ApiTags('operations')
@@ -22,10 +9,7 @@ const DEADLINE_MS = 2_000;
 export class HealthController {
   constructor(
     private readonly health: HealthCheckService,
-    private readonly indicator: HealthIndicatorService,
-    private readonly dataSource: DataSource,
-    @Inject(RedisModule.TOKEN) private readonly redis: RedisClient | null,
-    @InjectSettings() private readonly settings: Settings,
+    private readonly indicators: HealthIndicators,
   ) {}
 
   /** Says only that the process answers: a store that is away is no reason to restart it. */
@@ -36,38 +20,11 @@ export class HealthController {
     return this.health.check([]);
   }
 
+  /** Degraded is ready: 503 only where requests cannot be served. */
   @Get('ready')
   @HealthCheck()
-  @ApiOperation({ summary: 'The stores answer, within their deadline' })
+  @ApiOperation({ summary: 'Requests can be served; how the stores and the quota stand' })
   ready(): Promise<HealthCheckResult> {
-    const { redis } = this;
-    return this.health.check([
-      () => this.database(),
-      ...(redis === null ? [] : [() => this.redisIndicator(redis)]),
-    ]);
-  }
-
-  private async database(): Promise<HealthIndicatorResult> {
-    return this.indicator
-      .check('database')
-      .attempt(async () => {
-        await this.dataSource.query('SELECT 1');
-      })
-      .withTimeout(DEADLINE_MS);
-  }
-
-  /** Away, it is a reason to send no requests only where nothing could be stored without it. */
-  private async redisIndicator(redis: RedisClient): Promise<HealthIndicatorResult> {
-    const session = this.indicator.check('redis');
-    const { masters, serving, policy } = await surveyRedis(redis);
-    if (serving === 0 && this.settings.CACHE_STORE !== 'postgres') {
-      return session.down('does not answer');
-    }
-    if (serving === 0) return session.degraded('does not answer; PostgreSQL decides meanwhile');
-    if (serving < masters) {
-      return session.degraded(`only ${String(serving)} of ${String(masters)} masters serve`);
-    }
-    if (!evictsLedgers(policy)) return session.up();
-    return session.degraded(`maxmemory-policy ${String(policy)} loses usage; set noeviction`);
+    return this.health.check(this.indicators.all());
   }
 }

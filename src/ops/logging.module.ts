@@ -4,10 +4,8 @@ import { requestId } from '../http/request-id';
 import { SettingsModule } from '../config/settings.module';
 import type { Settings } from '../config/settings.schema';
 import { FrameworkQuiet } from './framework-quiet';
+import { loggable } from './loggable';
 import { QuotaLog } from './quota-log';
-
-/** Longest URL that is logged; keys can be 512 bytes, three times that when encoded. */
-const MAX_URL = 256;
 
 /** Structured logs: one JSON line each, or readable text on a developer's terminal. */
 @Module({
@@ -33,7 +31,7 @@ const MAX_URL = 256;
             req: (request: { id: unknown; method: string; url: string }) => ({
               id: request.id,
               method: request.method,
-              url: request.url.slice(0, MAX_URL),
+              url: loggable(request.url),
             }),
             res: (response: { statusCode: number }) => ({ statusCode: response.statusCode }),
           },

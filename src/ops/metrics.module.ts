@@ -10,14 +10,18 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { ApiOkResponse, ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
-import { QuotaChecker, QuotaObserver, QuotaRollout, StoreBreakers } from '@app/quota';
+import { QuotaChecker, QuotaObserver, QuotaRollout, QuotaSystem, StoreBreakers } from '@app/quota';
 import { getToken, PrometheusModule } from '@willsoto/nestjs-prometheus';
 import { collectDefaultMetrics, Registry, type Histogram, type Metric } from 'prom-client';
 import { DataSource } from 'typeorm';
+import { InjectSettings } from '../config/settings.module';
+import type { Settings } from '../config/settings.schema';
 import type { RedisClient } from '../redis/redis-client';
 import { RedisModule } from '../redis/redis.module';
+import { RecentDrift } from './drift';
 import { CHECK_DURATION, counterNames, gaugeNames, metricProviders } from './metrics';
-import { countEvents, readGauges, type Counters, type Gauges } from './quota-metrics';
+import { readGauges } from './quota-gauges';
+import { beginAtZero, countEvents, type Counters, type Gauges } from './quota-metrics';
 
 const COUNTERS = Symbol('Counters');
 const GAUGES = Symbol('Gauges');
@@ -25,6 +29,9 @@ const GAUGES = Symbol('Gauges');
 /** Counts from the start on, and reads the gauges when asked. */
 @Injectable()
 class MetricsService implements OnModuleInit {
+  private readonly drift = new RecentDrift();
+  private reading: Promise<void> | undefined;
+
   constructor(
     @Inject(Registry) private readonly registry: Registry,
     @Inject(COUNTERS) private readonly counters: Counters,
@@ -34,18 +41,30 @@ class MetricsService implements OnModuleInit {
     private readonly checker: QuotaChecker,
     private readonly rollout: QuotaRollout,
     private readonly breakers: StoreBreakers,
+    private readonly system: QuotaSystem,
     private readonly dataSource: DataSource,
     @Inject(RedisModule.TOKEN) private readonly redis: RedisClient | null,
+    @InjectSettings() private readonly settings: Settings,
   ) {}
 
   onModuleInit(): void {
-    countEvents(this.observer, this.counters, this.gauges, this.duration);
+    const { observer, counters, gauges, duration, drift, redis } = this;
+    countEvents(observer, { counters, gauges, duration, drift });
+    beginAtZero(counters, ['memory', ...(redis === null ? [] : ['redis']), 'postgres']);
   }
 
+  /** However many ask at once, the stores are read once for all of them. */
   async scrape(): Promise<{ text: string; type: string }> {
-    const { gauges, checker, rollout, breakers, dataSource, redis } = this;
-    await readGauges(gauges, { checker, rollout, breakers, dataSource, redis });
+    this.reading ??= this.read().finally(() => (this.reading = undefined));
+    await this.reading;
     return { text: await this.registry.metrics(), type: this.registry.contentType };
+  }
+
+  private read(): Promise<void> {
+    const { gauges, checker, rollout, breakers, system, drift, dataSource, redis } = this;
+    const topTenants = this.settings.QUOTA_METRICS_TOP_TENANTS;
+    const sources = { checker, rollout, breakers, system, drift, dataSource, redis, topTenants };
+    return readGauges(gauges, sources);
   }
 }
 

@@ -26,8 +26,14 @@ const COUNTERS = {
 const GAUGES = {
   quota_reserved_bytes: ['Bytes this instance holds for writes on their way'],
   quota_tenants_over_quota: ['Tenants that hold more than their quota'],
-  quota_usage_drift_bytes: ['Drift the latest reconciliation found: counted minus true, signed'],
+  quota_tenants_near_limit: ['Tenants that hold 80 % of their quota or more'],
+  quota_tenant_usage_bytes: ['Usage of the tenants nearest to their limit', 'tenant'],
+  quota_tenant_usage_percent: ['The same, in percent of the quota', 'tenant'],
+  quota_usage_drift_bytes: ['Drift found of late: counted minus true, signed, of all tenants'],
   quota_usage_drift_cause_bytes: ['The same drift, by what was wrong', 'cause'],
+  quota_last_reconcile_timestamp_seconds: ['When this instance has last reconciled a tenant'],
+  quota_journal_entries: ['What PostgreSQL has admitted and Redis has not taken yet'],
+  quota_rollout_percent: ['Share of tenants that is enforced'],
   quota_store_state: ['0 closed, 1 half-open, 2 open', 'store'],
   quota_enforcement_mode: ['1 for the mode in force', 'mode'],
 } as const;

@@ -1,6 +1,8 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
+import { DatabaseProbe } from './database-probe';
 import { HealthController } from './health.controller';
+import { HealthIndicators } from './health-indicators';
 import { LoggingModule } from './logging.module';
 import { metricsModule } from './metrics.module';
 
@@ -12,6 +14,7 @@ export class OpsModule {
       module: OpsModule,
       imports: [TerminusModule.forRoot({ logger: false }), LoggingModule, metricsModule()],
       controllers: [HealthController],
+      providers: [DatabaseProbe, HealthIndicators],
     };
   }
 }

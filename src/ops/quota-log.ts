@@ -7,6 +7,7 @@ import {
   type StoreName,
 } from '@app/quota';
 import { PinoLogger } from 'nestjs-pino';
+import { loggable } from './loggable';
 
 /** An error is logged once in so many ms, and at most so many different ones are. */
 const REPEAT_MS = 1_000;
@@ -29,25 +30,31 @@ export class QuotaLog implements OnModuleInit {
     const { observer, logger } = this;
     observer.on('check', (event) => this.check(event));
     observer.on('changed', ({ tenant, stamp, actor }) => {
-      logger.info({ tenantId: tenant, stamp, actor }, 'quota_changed');
+      const fields = { tenantId: loggable(tenant), stamp, actor: loggable(actor) };
+      logger.info(fields, 'quota_changed');
     });
     observer.on('rollout', ({ version, actor, mode }) => {
       logger.info({ version, actor, mode }, 'quota_rollout_changed');
     });
     observer.on('reconciled', ({ tenant, driftBytes, causes, usedBytes, routine }) => {
       const level = routine && driftBytes === 0 ? 'debug' : 'info';
-      logger[level]({ tenantId: tenant, driftBytes, ...causes, usedBytes }, 'quota_reconciled');
+      const fields = { tenantId: loggable(tenant), driftBytes, ...causes, usedBytes };
+      logger[level](fields, 'quota_reconciled');
     });
     observer.on('degraded', (event) => this.degraded(event));
     observer.on('folded', ({ tenant, bytes, items }) => {
-      logger.info({ tenantId: tenant, bytes, items }, 'quota_folded');
+      logger.info({ tenantId: loggable(tenant), bytes, items }, 'quota_folded');
     });
     observer.on('error', (event) => this.error(event));
     observer.on('store', (event) => this.store(event));
   }
 
   private check(event: CheckEvent): void {
-    const { tenant: tenantId, bytes, usedBytes, limitBytes, decision, mode, source } = event;
+    const { decision, mode } = event;
+    // Most are of no interest to anybody: nothing is made of them then.
+    if (decision === QuotaDecision.ALLOW && !this.logger.logger.isLevelEnabled('debug')) return;
+    const { bytes, usedBytes, limitBytes, source } = event;
+    const tenantId = loggable(event.tenant);
     const durationMs = Number(event.durationMs.toFixed(3));
     const fields = { tenantId, bytes, usedBytes, limitBytes, decision, mode, durationMs, source };
     this.logger.debug(fields, 'quota_check');
@@ -59,7 +66,7 @@ export class QuotaLog implements OnModuleInit {
   /** The bank's decisions are as good as any; those that nobody could take are what an operator looks for. */
   private degraded({ tenant, bytes, policy }: QuotaEvents['degraded']): void {
     const level = policy === 'bank' ? 'debug' : 'warn';
-    this.logger[level]({ tenantId: tenant, bytes, policy }, 'quota_degraded');
+    this.logger[level]({ tenantId: loggable(tenant), bytes, policy }, 'quota_degraded');
   }
 
   /** While a store is away every request fails alike: one line a second tells as much as a thousand. */
@@ -70,7 +77,8 @@ export class QuotaLog implements OnModuleInit {
     const { kinds } = this.lastErrors;
     if (kinds.has(kind) || kinds.size >= MAX_KINDS) return;
     kinds.add(kind);
-    this.logger.warn({ tenantId: tenant, operation, error, cause }, 'quota_error');
+    const tenantId = tenant === undefined ? undefined : loggable(tenant);
+    this.logger.warn({ tenantId, operation, error, cause }, 'quota_error');
   }
 
   /** Once an outage each; the probes in between change nothing for anybody. */

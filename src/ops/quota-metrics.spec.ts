@@ -1,70 +1,71 @@
-import {
-  QuotaObserver,
-  type QuotaChecker,
-  type QuotaRollout,
-  type StoreBreakers,
-  type StoreState,
-} from '@app/quota';
-import type { Redis } from 'ioredis';
+import { QuotaObserver, type DriftCauses, type StoreState } from '@app/quota';
 import { Gauge, Registry, type Histogram } from 'prom-client';
-import type { DataSource } from 'typeorm';
-import { countEvents, readGauges, type Counters, type Gauges } from './quota-metrics';
-
-function setUp() {
-  const registers = [new Registry()];
-  const gauge = (name: string, ...labelNames: string[]): Gauge =>
-    new Gauge({ name, help: name, labelNames, registers });
-  const gauges = {
-    quota_store_state: gauge('quota_store_state', 'store'),
-    quota_enforcement_mode: gauge('quota_enforcement_mode', 'mode'),
-    quota_tenants_over_quota: gauge('quota_tenants_over_quota'),
-    quota_reserved_bytes: gauge('quota_reserved_bytes'),
-    quota_usage_drift_bytes: gauge('quota_usage_drift_bytes'),
-    quota_usage_drift_cause_bytes: gauge('quota_usage_drift_cause_bytes', 'cause'),
-  } as unknown as Gauges;
-  const states = async (): Promise<Record<string, number>> => {
-    const { values } = await gauges.quota_store_state.get();
-    return Object.fromEntries(
-      values.map(({ labels, value }): [string, number] => [String(labels['store']), value]),
-    );
-  };
-  return { gauges, states };
-}
+import { RecentDrift } from './drift';
+import { stateValue } from './quota-gauges';
+import { countEvents, type Counters, type Gauges } from './quota-metrics';
 
 it('quota_store_state follows the breaker', async () => {
-  const { gauges, states } = setUp();
+  const registers = [new Registry()];
+  const name = 'quota_store_state';
+  const gauge = new Gauge({ name, help: name, labelNames: ['store'], registers });
+  const gauges = { [name]: gauge } as unknown as Gauges;
   const observer = new QuotaObserver();
-  countEvents(observer, {} as Counters, gauges, {} as Histogram);
+  const [counters, duration] = [{} as Counters, {} as Histogram];
+  countEvents(observer, { counters, gauges, duration, drift: new RecentDrift() });
   for (const [state, value] of [
     ['open', 2],
     ['half-open', 1],
     ['closed', 0],
   ] as const) {
     observer.emit('store', { store: 'redis', state });
-    await expect(states()).resolves.toEqual({ redis: value });
+    expect((await gauge.get()).values).toMatchObject([{ labels: { store: 'redis' }, value }]);
   }
 });
 
-it.each<[string, StoreState, number, number]>([
-  ['ready', 'closed', 0, 0],
-  ['ready', 'half-open', 1, 1],
-  ['ready', 'open', 2, 2],
-  ['reconnecting', 'closed', 2, 0],
-])(
-  'at a scrape, with a client %s and a breaker %s, it is %i',
-  async (status, state, redis, postgres) => {
-    const { gauges, states } = setUp();
-    const sources = {
-      checker: { reservedBytes: 0 } as QuotaChecker,
-      rollout: { current: { enabled: true, logOnly: false, percent: 100 } } as QuotaRollout,
-      breakers: { states: () => ({ redis: state, postgres: state }) } as unknown as StoreBreakers,
-      dataSource: { query: () => Promise.resolve([{ tenants: 3 }]) } as unknown as DataSource,
-      redis: { status } as Redis,
-    };
-    await readGauges(gauges, sources);
-    await expect(states()).resolves.toEqual({ redis, postgres });
-    const query = (): Promise<never> => Promise.reject(new Error('gone'));
-    await readGauges(gauges, { ...sources, dataSource: { query } as unknown as DataSource });
-    await expect(states()).resolves.toEqual({ redis, postgres: 2 });
-  },
-);
+it.each<[StoreState | undefined, boolean, number]>([
+  ['closed', true, 0],
+  [undefined, true, 0],
+  ['half-open', true, 1],
+  ['open', true, 2],
+  ['closed', false, 2],
+  [undefined, false, 2],
+])('at a scrape, with a breaker %s and a store reached: %s, it is %i', (state, reached, value) => {
+  expect(stateValue(state, reached)).toBe(value);
+});
+
+describe('the drift shown', () => {
+  const none = { missingBytes: 0, extraBytes: 0, wrongSizeBytes: 0, recountBytes: 0 };
+  let time = 0;
+  let drift: RecentDrift;
+
+  function found(tenant: string, causes: Partial<DriftCauses>): void {
+    const all = { ...none, ...causes };
+    const driftBytes = Object.values(all).reduce((sum, bytes) => sum + bytes, 0);
+    drift.note({ tenant, driftBytes, causes: all, usedBytes: 0, routine: true });
+  }
+
+  beforeEach(() => {
+    time = 1;
+    drift = new RecentDrift(() => time);
+  });
+
+  it('is that of all tenants, not of the last one', () => {
+    found('a', { missingBytes: -5 });
+    found('b', { extraBytes: 7 });
+    found('c', {});
+    expect(drift.sum()).toEqual({
+      driftBytes: 2,
+      causes: { ...none, missingBytes: -5, extraBytes: 7 },
+    });
+  });
+
+  it('is gone when the tenant is found right, and after a quarter of an hour', () => {
+    found('a', { extraBytes: 5, missingBytes: -5 });
+    expect(drift.sum().causes).toEqual({ ...none, extraBytes: 5, missingBytes: -5 });
+    found('b', { recountBytes: 1 });
+    found('a', {});
+    expect(drift.sum().driftBytes).toBe(1);
+    time += 15 * 60_000 + 1;
+    expect(drift.sum().driftBytes).toBe(0);
+  });
+});

@@ -1,52 +1,25 @@
-import {
-  overallMode,
-  QuotaDecision,
-  type DriftCauses,
-  type QuotaChecker,
-  type QuotaObserver,
-  type QuotaRollout,
-  type StoreBreakers,
-  type StoreName,
-} from '@app/quota';
-import type { RedisClient } from '../redis/redis-client';
+import { QuotaDecision, type QuotaObserver } from '@app/quota';
 import type { Counter, Gauge, Histogram } from 'prom-client';
-import type { DataSource } from 'typeorm';
+import type { RecentDrift } from './drift';
 import type { CounterName, GaugeName } from './metrics';
 
 export type Counters = Readonly<Record<CounterName, Counter>>;
 export type Gauges = Readonly<Record<GaugeName, Gauge>>;
 
-/** What the gauges are read from when Prometheus asks. */
-export interface GaugeSources {
-  readonly checker: QuotaChecker;
-  readonly rollout: QuotaRollout;
-  readonly breakers: StoreBreakers;
-  readonly dataSource: DataSource;
-  readonly redis: RedisClient | null;
+export const STATES = { closed: 0, 'half-open': 1, open: 2 } as const;
+
+/** What the metrics are told by. */
+export interface MetricSinks {
+  readonly counters: Counters;
+  readonly gauges: Gauges;
+  readonly duration: Histogram;
+  readonly drift: RecentDrift;
 }
-
-const CAUSES: Readonly<Record<keyof DriftCauses, string>> = {
-  missingBytes: 'missing',
-  extraBytes: 'extra',
-  wrongSizeBytes: 'wrong_size',
-  recountBytes: 'recount',
-};
-
-const MODES = ['off', 'shadow', 'enforce'] as const;
-const STATES = { closed: 0, 'half-open': 1, open: 2 } as const;
-const QUERY_MS = 1_000;
-
-/** Uses the partial index on tenants over their quota. */
-const OVER_QUOTA =
-  'SELECT count(*)::int AS tenants FROM tenant_cache_quotas ' +
-  'WHERE current_usage_bytes > quota_mb::bigint * 1048576';
 
 /** Counts what the quota tells of itself. */
 export function countEvents(
   observer: QuotaObserver,
-  counters: Counters,
-  gauges: Gauges,
-  duration: Histogram,
+  { counters, gauges, duration, drift }: MetricSinks,
 ): void {
   observer.on('check', ({ decision, mode, source, durationMs }) => {
     counters.quota_checks_total.inc({ decision, mode });
@@ -73,50 +46,23 @@ export function countEvents(
   observer.on('swept', ({ expiredReservations }) => {
     counters.quota_reservations_expired_total.inc(expiredReservations);
   });
-  const drift = (bytes: number, causes: DriftCauses): void => {
-    gauges.quota_usage_drift_bytes.set(bytes);
-    for (const [name, cause] of Object.entries(CAUSES)) {
-      gauges.quota_usage_drift_cause_bytes.set({ cause }, causes[name as keyof DriftCauses]);
+  observer.on('reconciled', (event) => drift.note(event));
+}
+
+/** A series that begins with its first event hides that event from `rate()`: they begin at 0. */
+export function beginAtZero(counters: Counters, tiers: readonly string[]): void {
+  for (const mode of ['enforce', 'shadow']) {
+    for (const decision of Object.values(QuotaDecision)) {
+      counters.quota_checks_total.inc({ decision, mode }, 0);
     }
-  };
-  drift(0, { missingBytes: 0, extraBytes: 0, wrongSizeBytes: 0, recountBytes: 0 });
-  observer.on('reconciled', ({ driftBytes, causes }) => drift(driftBytes, causes));
-}
-
-/** Sets the gauges to how things stand at this moment. Never throws: what can't be read keeps its value. */
-export async function readGauges(gauges: Gauges, sources: GaugeSources): Promise<void> {
-  const { checker, rollout, breakers, dataSource, redis } = sources;
-  gauges.quota_reserved_bytes.set(checker.reservedBytes);
-  const inForce = overallMode(rollout.current);
-  for (const mode of MODES) gauges.quota_enforcement_mode.set({ mode }, mode === inForce ? 1 : 0);
-  if (redis !== null) setState('redis', redis.status === 'ready');
-  try {
-    gauges.quota_tenants_over_quota.set(await withDeadline(countOverQuota(dataSource)));
-    setState('postgres', true);
-  } catch {
-    setState('postgres', false);
+    counters.quota_rejections_total.inc({ mode }, 0);
+    counters.quota_warnings_total.inc({ mode }, 0);
   }
-
-  /** A breaker that nobody has called says nothing of a store that has just been lost. */
-  function setState(store: StoreName, reached: boolean): void {
-    const state = breakers.states()[store] ?? 'closed';
-    gauges.quota_store_state.set({ store }, reached ? STATES[state] : STATES.open);
+  for (const tier of tiers) {
+    counters.quota_cache_hits_total.inc({ tier }, 0);
+    counters.quota_cache_misses_total.inc({ tier }, 0);
   }
-}
-
-async function countOverQuota(dataSource: DataSource): Promise<number> {
-  const [row] = await dataSource.query<{ tenants: number }[]>(OVER_QUOTA);
-  return row?.tenants ?? 0;
-}
-
-async function withDeadline<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('The database did not answer in time.')), QUERY_MS);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
+  for (const policy of ['bank', 'allow', 'deny']) {
+    counters.quota_degraded_decisions_total.inc({ policy }, 0);
   }
 }

@@ -32,6 +32,7 @@ export function quotaOptions(
     outageBudgetMb: settings.QUOTA_OUTAGE_BUDGET_MB,
     usageSyncSeconds: settings.QUOTA_USAGE_SYNC_SECONDS,
     rateLimitHeaders: settings.QUOTA_RATE_LIMIT_HEADERS,
+    traceTenantIds: settings.QUOTA_TRACE_TENANT_IDS,
     // Only what a guard of ours has verified; nothing of the request itself.
     tenant: tenantFromUser(TENANT_PATH),
     dataSource,

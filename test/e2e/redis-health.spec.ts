@@ -1,13 +1,17 @@
 import { Logger } from '@nestjs/common';
 import { startPostgres, startRedis, waitUntil, type RedisServer } from '../support';
 import { startCluster } from '../integration/redis/cluster-servers';
+import { startReplicated } from '../integration/redis/replica';
 import { MASTER_NAME, startSentinels } from '../integration/redis/sentinel-servers';
 import { Service } from './support/service';
 
 interface Health {
   readonly http: number;
   readonly status: string;
-  readonly details: Record<string, { status: string; message?: string }>;
+  readonly details: Record<
+    string,
+    { status: string; message?: string; journal?: { entries: number } }
+  >;
 }
 
 let ends: (() => Promise<void>)[] = [];
@@ -49,7 +53,46 @@ it('values in PostgreSQL: Redis away is degraded and ready, and writes go on', a
   expect(health).toMatchObject({ http: 200, details: { redis: { status: 'degraded' } } });
   expect(health.details['redis']?.message).toContain('PostgreSQL decides');
   await stores(service);
+  expect((await ready(service)).details['quota']).toMatchObject({
+    ...{ status: 'degraded', store: 'redis', decides: 'postgres' },
+    journal: { tenants: 1, entries: 1 },
+  });
   await redis.restart();
+  await waitUntil(async () => (await ready(service)).status === 'ok');
+  await waitUntil(async () => (await ready(service)).details['quota']?.journal?.entries === 0);
+  expect((await ready(service)).details['quota']).toMatchObject({ decides: 'redis' });
+});
+
+it('values in Redis: PostgreSQL away is degraded and ready, and those who are known store', async () => {
+  const [redis, postgres] = [await own(startRedis()), await own(startPostgres())];
+  const service = await own(
+    Service.start({ REDIS_URL: redis.url, DATABASE_URL: await postgres.createDatabase() }),
+  );
+  const tenant = await service.tenant({ quotaMb: 1 });
+  await tenant.put('k', 1);
+  await postgres.kill();
+  await waitUntil(async () => (await ready(service)).status === 'degraded');
+  expect(await ready(service)).toMatchObject({
+    http: 200,
+    details: { database: { status: 'degraded' }, quota: { status: 'degraded', decides: 'redis' } },
+  });
+  expect((await tenant.put('l', 1)).status).toBe(201);
+});
+
+it('a replica that has fallen behind is degraded, and ready', async () => {
+  const { master, replica } = await own(startReplicated());
+  const service = await withPostgres('redis', master.url);
+  expect(await ready(service)).toMatchObject({
+    status: 'ok',
+    details: { redis: { replicas: 1, masters: 1, serving: 1 } },
+  });
+  replica.pause();
+  await stores(service);
+  await waitUntil(async () => (await ready(service)).status === 'degraded', { timeoutMs: 20_000 });
+  const { http, details } = await ready(service);
+  expect(http).toBe(200);
+  expect(details['redis']?.message).toMatch(/^a replica is \d+ s and [1-9]\d* bytes behind$/);
+  replica.resume();
   await waitUntil(async () => (await ready(service)).status === 'ok');
 });
 
@@ -59,7 +102,10 @@ it('values in Redis: Redis away is down', async () => {
   expect(await ready(service)).toMatchObject({ http: 200, status: 'ok' });
   await redis.kill();
   await waitUntil(async () => (await ready(service)).http === 503);
-  expect(await ready(service)).toMatchObject({ status: 'error' });
+  expect(await ready(service)).toMatchObject({
+    status: 'error',
+    details: { quota: { status: 'down', decides: 'nobody' } },
+  });
   expect((await service.fetch('/health/live')).status).toBe(200);
   const tenant = await service.tenant();
   expect((await tenant.put('k', 1)).status).toBe(503);

@@ -8,6 +8,7 @@ export {
   type Grant,
   type GrantReply,
   type GrantRequest,
+  type JournalDepth,
 } from './core/bank';
 export { BYTES_PER_MB, MAX_BYTES, bytesToMb, formatMb, mbToBytes } from './core/bytes';
 export type { StoreState } from './core/breaker';
@@ -70,6 +71,7 @@ export {
   type QuotaPage,
   type QuotaPatch,
 } from './core/quota-store';
+export { QuotaSystem, type LastReconcile, type QuotaSystemParts } from './core/quota-system';
 export { TenantReplay, type ProposedLimit, type ReplayedRefusal } from './core/replay';
 export { Reconciler, type ReconcilerOptions, type ReconcileReport } from './core/reconciler';
 export {
@@ -98,6 +100,7 @@ export {
 } from './core/simulation';
 export { StoreBreakers } from './core/store-breakers';
 export { TENANT_ID_PATTERN, parseTenantId } from './core/tenant';
+export type { QuotaSpan, QuotaTracer, SpanFacts, SpanName } from './core/tracing';
 export {
   UsageSource,
   UsageTracker,

@@ -480,6 +480,23 @@ describe('what is pending', () => {
     expect(await stage.bank.pending('zz', 1)).toEqual([folds.tenant]);
   });
 
+  it('is counted: keys, and what has none once for each tenant, as far as asked for', async () => {
+    const { bank } = stage;
+    const before = await bank.journal(10_000);
+    const [folds, drops, removes, refunds] = [scene(), scene(), scene(), scene()];
+    for (const key of ['a', 'b']) await folds.put(key, 1);
+    for (const s of [drops, removes, refunds]) await granted(s, 10);
+    await drops.tracker.drop(drops.tenant);
+    await removes.remove('a');
+    await refunds.refund(1);
+    const after = { tenants: before.tenants + 4, entries: before.entries + 5 };
+    expect(await bank.journal(10_000)).toEqual(after);
+    await begin(folds);
+    expect(await bank.journal(10_000)).toEqual(after);
+    expect(await bank.journal(2)).toEqual({ tenants: 2, entries: 2 });
+    await expect(bank.journal(0)).rejects.toThrow('most');
+  });
+
   it('costs as good as nothing among 100,000 tenants at rest, and a hot tenant nothing', async () => {
     const { probe } = stage;
     const source = await stage.connect({ max: 1 });

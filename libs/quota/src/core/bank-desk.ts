@@ -21,6 +21,9 @@ const ACCOUNT_MS = 250;
 const TENANTS_REMEMBERED = 10_000;
 const HOLDS_REMEMBERED = 100_000;
 
+/** {@link ReserveReply.source} of what nobody but this process has decided. */
+export const BUDGET_SOURCE = 'budget';
+
 type Settled = Exclude<ReserveReply, { outcome: 'stale' }>;
 type Check = Omit<ReserveRequest, 'id' | 'holdMs'>;
 
@@ -56,7 +59,7 @@ export class BankDesk {
       if (reply.outcome === 'reserved') this.held.set(request.id, true);
       const verdict = await this.verdict(request, reply, cause);
       this.tell(request, 'bank');
-      return verdict;
+      return { ...verdict, source: this.parts.bankLedger.store };
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
       return this.reserveFromBudget(request, cause, error);
@@ -145,7 +148,8 @@ export class BankDesk {
     const usage = this.guess(request.tenant);
     const usedAfterBytes = usedBytes(usage) + request.bytes;
     const decision = decide(usedAfterBytes, false, request.limits);
-    return { outcome: 'reserved', decision, usedAfterBytes, usage, generation };
+    const source = BUDGET_SOURCE;
+    return { outcome: 'reserved', decision, usedAfterBytes, usage, generation, source };
   }
 
   private commitToBudget(request: CommitRequest): CommitReply {

@@ -69,6 +69,13 @@ export interface GrantedTenant {
   readonly chunkBytes: number;
 }
 
+/** How much waits for its way into the ledger. */
+export interface JournalDepth {
+  readonly tenants: number;
+  /** Keys, and what has no key once for each tenant; both are counted as far as was asked for. */
+  readonly entries: number;
+}
+
 export interface BankStanding {
   readonly generation: string;
   readonly grantedBytes: number;
@@ -112,6 +119,9 @@ export abstract class QuotaBank {
 
   /** Tenants with something to fold or to drop, by name, after `after`. */
   abstract pending(after: string | null, limit: number): Promise<string[]>;
+
+  /** How long the journal is; counting ends at `most`, so that a long one costs no more. */
+  abstract journal(most: number): Promise<JournalDepth>;
 }
 
 export interface LedgerStanding {

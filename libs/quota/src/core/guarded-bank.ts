@@ -7,6 +7,7 @@ import {
   type GrantedTenant,
   type GrantReply,
   type GrantRequest,
+  type JournalDepth,
   type LedgerStanding,
 } from './bank';
 import type { Breaker } from './breaker';
@@ -50,6 +51,10 @@ export class GuardedBank extends QuotaBank {
 
   pending(after: string | null, limit: number): Promise<string[]> {
     return this.breaker.run('fold-pending', () => this.inner.pending(after, limit));
+  }
+
+  journal(most: number): Promise<JournalDepth> {
+    return this.breaker.run('journal', () => this.inner.journal(most));
   }
 }
 

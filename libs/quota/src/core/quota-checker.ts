@@ -9,9 +9,10 @@ import type { QuotaObserver } from './observer';
 import { offVerdict } from './off-verdict';
 import { limitsOf, type QuotaLimits, type QuotaMode } from './quota';
 import type { QuotaCacheService } from './quota-cache.service';
-import { Reservation, type ReservationFields } from './reservation';
+import { Reservation, type ReservationFields, type ReservationOptions } from './reservation';
 import { resolveMode, type Rollout } from './rollout';
 import { parseTenantId } from './tenant';
+import type { QuotaSpan, QuotaTracer } from './tracing';
 import {
   usedBytes,
   type CommitReply,
@@ -45,6 +46,7 @@ export class QuotaChecker {
     private readonly rollout: () => Rollout,
     private readonly options: QuotaCheckerOptions,
     private readonly observer: QuotaObserver,
+    private readonly tracer: QuotaTracer | null = null,
   ) {
     this.decider = new Decider(quotas, tracker, rollout, options.maxWriteBytes, observer);
   }
@@ -62,7 +64,13 @@ export class QuotaChecker {
   async reserve(write: QuotaWrite, budget?: Budget): Promise<QuotaVerdict> {
     parseWrite(write);
     if (this.isOff()) return offVerdict(write);
-    return this.holds.deciding(() => this.decideAndHold(write, budget));
+    const { tracer } = this;
+    if (tracer?.active !== true) {
+      return this.holds.deciding(() => this.decideAndHold(write, budget, null));
+    }
+    return this.holds.deciding(() =>
+      tracer.run('quota.reserve', write, (span) => this.decideAndHold(write, budget, span)),
+    );
   }
 
   /** Bytes that this instance holds for writes on their way. */
@@ -84,7 +92,11 @@ export class QuotaChecker {
     return this.holds.drain(limitMs);
   }
 
-  private async decideAndHold(write: QuotaWrite, shared?: Budget): Promise<QuotaVerdict> {
+  private async decideAndHold(
+    write: QuotaWrite,
+    shared: Budget | undefined,
+    span: QuotaSpan | null,
+  ): Promise<QuotaVerdict> {
     const budget = shared ?? new Budget();
     const started = performance.now();
     let id = '';
@@ -93,12 +105,19 @@ export class QuotaChecker {
       return this.hold({ ...request, id }, budget);
     });
     const forecast = judge(write, decided);
-    if (forecast.mode !== 'off') this.report(forecast, decided, started);
-    if (!forecast.admitted) return forecast;
     const { quota, mode, reply } = decided;
+    const { decision } = forecast;
+    const source = reply?.source ?? this.tracker.store;
+    if (mode !== 'off') this.report(forecast, decided, started);
+    span?.add({ decision, mode, source });
+    if (!forecast.admitted) return forecast;
     const generation = reply?.outcome === 'reserved' ? reply.generation : '';
     const fields = fieldsOf(write, id, mode, limitsOf(quota), generation);
-    return { ...forecast, reservation: this.open(fields, shared) };
+    const trace =
+      span === null || this.tracer === null
+        ? undefined
+        : { tracer: this.tracer, facts: { decision, mode, source } };
+    return { ...forecast, reservation: this.open(fields, shared, trace) };
   }
 
   /** The verdict {@link reserve} would give now, charging nothing. Throws as {@link reserve}. */
@@ -304,14 +323,18 @@ export class QuotaChecker {
     });
   }
 
-  private open(fields: ReservationFields, budget: Budget | undefined): Reservation {
+  private open(
+    fields: ReservationFields,
+    budget: Budget | undefined,
+    trace: ReservationOptions['trace'],
+  ): Reservation {
     const { tenant, id, bytes, mode } = fields;
     if (mode === 'off') return new Reservation(null, fields, { budget });
     this.holds.touch(tenant);
     this.holds.open(id, bytes, this.options.reservationTtlMs);
     const onSettled = (): void => this.holds.settle(id);
     const onAbandoned = (): void => this.holds.abandon(id);
-    return new Reservation(this.tracker, fields, { onSettled, onAbandoned, budget });
+    return new Reservation(this.tracker, fields, { onSettled, onAbandoned, budget, trace });
   }
 
   private report(forecast: QuotaForecast, decided: Decided, started: number): void {
@@ -325,7 +348,7 @@ export class QuotaChecker {
       decision: forecast.decision,
       mode: forecast.mode,
       durationMs: performance.now() - started,
-      source: this.tracker.store,
+      source: decided.reply?.source ?? this.tracker.store,
       ...(reply && { quotaBytes: decided.quota.quotaBytes, ...changeOf(forecast.bytes, reply) }),
     });
   }

@@ -1,5 +1,6 @@
 import { Budget } from './budget';
 import type { QuotaLimits, QuotaMode } from './quota';
+import type { QuotaTracer, SpanFacts } from './tracing';
 import type { CommitReply, ReleaseReply, StoredValue, Usage, UsageTracker } from './usage-tracker';
 
 /** What is said of the stored write when it is committed. */
@@ -35,6 +36,8 @@ export interface ReservationOptions {
   readonly onAbandoned?: () => void;
   /** The time of the request it belongs to; otherwise each call has its own. */
   readonly budget?: Budget | undefined;
+  /** Where its settlement is traced, and what was decided; absent: it is not. */
+  readonly trace?: { readonly tracer: QuotaTracer; readonly facts: SpanFacts } | undefined;
 }
 
 /**
@@ -126,8 +129,10 @@ export class Reservation {
       this.settle(reply.outcome, changes ? reply.usage : null);
     };
     const large = (details?.value?.body.length ?? 0) > SMALL_VALUE_BYTES;
-    return this.settling(settle, (onLate) =>
-      large ? commit() : this.budget.wait('commit', commit(), { onLate }),
+    return this.traced('commit', actual ?? bytes, () =>
+      this.settling(settle, (onLate) =>
+        large ? commit() : this.budget.wait('commit', commit(), { onLate }),
+      ),
     );
   }
 
@@ -144,10 +149,12 @@ export class Reservation {
       return null;
     }
     const { tracker } = this;
-    const { tenant, id } = this.fields;
+    const { tenant, id, bytes } = this.fields;
     const settle = (reply: ReleaseReply): void => this.settle('released', reply.usage);
-    return this.settling(settle, (onLate) =>
-      this.budget.wait('release', tracker.release(tenant, id), { onLate }),
+    return this.traced('release', bytes, () =>
+      this.settling(settle, (onLate) =>
+        this.budget.wait('release', tracker.release(tenant, id), { onLate }),
+      ),
     );
   }
 
@@ -165,6 +172,22 @@ export class Reservation {
   /** What is left of the request's time, for other steps of it; a new one where it has none. */
   get budget(): Budget {
     return this.options.budget ?? new Budget();
+  }
+
+  private traced<T extends { readonly outcome: string }>(
+    operation: 'commit' | 'release',
+    bytes: number,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const { trace } = this.options;
+    if (trace === undefined) return work();
+    const { tenant } = this.fields;
+    return trace.tracer.run('quota.settle', { tenant, bytes }, async (span) => {
+      span.add({ ...trace.facts, operation });
+      const reply = await work();
+      span.add({ outcome: reply.outcome });
+      return reply;
+    });
   }
 
   /** What is said after the caller has left settles it too, unless it was settled otherwise since. */

@@ -46,9 +46,13 @@ export type ReserveReply =
       readonly grownBytes?: number;
       /** Names this life of the tenant; a commit from an earlier life bounces. */
       readonly generation: string;
+      /** Who decided, where that was not {@link UsageTracker.store}. */
+      readonly source?: string;
     }
   | {
       readonly outcome: 'rejected';
+      /** Who decided, where that was not {@link UsageTracker.store}. */
+      readonly source?: string;
       readonly usedAfterBytes: number;
       readonly usage: Usage;
       /** Ms until enough entries will have expired for this write; absent when they never will. */

@@ -5,6 +5,7 @@ import { BankDesk } from '../core/bank-desk';
 import { BankReturns } from '../core/bank-returns';
 import { BankUpkeep } from '../core/bank-upkeep';
 import { BankedTracker } from '../core/banked-tracker';
+import type { QuotaBank } from '../core/bank';
 import type { Breaker } from '../core/breaker';
 import { mbToBytes } from '../core/bytes';
 import { GrantKeeper } from '../core/grant-keeper';
@@ -31,7 +32,7 @@ export interface BankParts {
 export function buildBank(
   options: ResolvedQuotaOptions,
   { redis, postgres, lease, observer }: BankParts,
-): { tracker: BankedTracker; reconciler: Reconciler; upkeep: BankUpkeep } {
+): { tracker: BankedTracker; reconciler: Reconciler; bank: QuotaBank; upkeep: BankUpkeep } {
   const ledger = guardTracker(redis.tracker, redis.breaker);
   const grants = new GuardedGrants(redis.tracker, redis.breaker);
   const bankLedger = guardTracker(postgres.tracker, postgres.breaker);
@@ -55,5 +56,5 @@ export function buildBank(
   });
   const reachable = (): boolean => redis.breaker.state === 'closed';
   const upkeep = new BankUpkeep({ tracker, keeper, bank, lease, observer, reachable });
-  return { tracker, reconciler, upkeep };
+  return { tracker, reconciler, bank, upkeep };
 }

@@ -84,6 +84,8 @@ const schema = z.strictObject({
   outageBudgetMb: whole(0, MAX_QUOTA_MB).default(10),
   /** How long a shutdown waits for open reservations. What is open then goes back at its deadline. */
   drainSeconds: whole(0, 300).default(10),
+  /** True: spans carry the tenant's id as `quota.tenant`. */
+  traceTenantIds: z.boolean().default(false),
   /** Sends RateLimit-Policy and RateLimit as well. */
   rateLimitHeaders: z.boolean().default(false),
   /** Prefix of every Redis key. */

@@ -2,16 +2,19 @@ import type { Provider } from '@nestjs/common';
 import { DecisionRecorder } from '../core/decision-recorder';
 import { DecisionStore } from '../core/decision-store';
 import { UpkeepLease } from '../core/lease';
+import { loadTracer } from '../adapters/opentelemetry/load-tracer';
 import { QuotaObserver } from '../core/observer';
 import { QuotaAdmin } from '../core/quota-admin';
 import { QuotaCacheService } from '../core/quota-cache.service';
 import { QuotaChecker } from '../core/quota-checker';
 import { QuotaRollout } from '../core/quota-rollout';
 import { QuotaStore } from '../core/quota-store';
+import { QuotaSystem } from '../core/quota-system';
 import { Reconciler } from '../core/reconciler';
 import { RolloutAdmin } from '../core/rollout-admin';
 import { Simulation } from '../core/simulation';
 import { StoreBreakers } from '../core/store-breakers';
+import type { QuotaTracer } from '../core/tracing';
 import { UsageTracker } from '../core/usage-tracker';
 import { UsageUpkeep } from '../core/usage-upkeep';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
@@ -23,6 +26,7 @@ import { QuotaInterceptor } from './quota.interceptor';
 import { buildStores, type QuotaStores } from './stores';
 
 const STORES = Symbol('QuotaStores');
+const TRACER = Symbol('QuotaTracer');
 
 /** With stores.ts the composition root: the only place that names concrete adapters. */
 export const quotaProviders: Provider[] = [
@@ -51,6 +55,21 @@ export const quotaProviders: Provider[] = [
     provide: StoreBreakers,
     inject: [STORES],
     useFactory: ({ breakers }: QuotaStores) => breakers,
+  },
+  {
+    provide: QuotaSystem,
+    inject: [QUOTA_OPTIONS, STORES, QuotaObserver],
+    useFactory: (
+      { onOutage }: ResolvedQuotaOptions,
+      { tracker, breakers, bank }: QuotaStores,
+      observer: QuotaObserver,
+    ) => new QuotaSystem({ tracker, breakers, bank, observer, hasBudget: onOutage === 'allow' }),
+  },
+  {
+    provide: TRACER,
+    inject: [QUOTA_OPTIONS],
+    useFactory: ({ traceTenantIds }: ResolvedQuotaOptions) =>
+      loadTracer({ tenantIds: traceTenantIds }),
   },
   {
     provide: QuotaCacheService,
@@ -105,13 +124,14 @@ export const quotaProviders: Provider[] = [
   },
   {
     provide: QuotaChecker,
-    inject: [QUOTA_OPTIONS, QuotaCacheService, UsageTracker, QuotaRollout, QuotaObserver],
+    inject: [QUOTA_OPTIONS, QuotaCacheService, UsageTracker, QuotaRollout, QuotaObserver, TRACER],
     useFactory: (
       options: ResolvedQuotaOptions,
       quotas: QuotaCacheService,
       tracker: UsageTracker,
       rollout: QuotaRollout,
       observer: QuotaObserver,
+      tracer: QuotaTracer | null,
     ) =>
       new QuotaChecker(
         quotas,
@@ -122,6 +142,7 @@ export const quotaProviders: Provider[] = [
           reservationTtlMs: options.reservationTtlSeconds * 1_000,
         },
         observer,
+        tracer,
       ),
   },
   {
@@ -190,6 +211,7 @@ export const quotaExports = [
   UsageTracker,
   QuotaStore,
   StoreBreakers,
+  QuotaSystem,
   QuotaCacheService,
   QuotaChecker,
   Reconciler,

@@ -5,6 +5,7 @@ import { MemoryUsageTracker } from '../adapters/memory/memory-usage-tracker';
 import { InvalidOptionsError } from '../core/errors';
 import { QuotaChecker } from '../core/quota-checker';
 import { QuotaStore } from '../core/quota-store';
+import { Reconciler } from '../core/reconciler';
 import { UsageTracker } from '../core/usage-tracker';
 import { QUOTA_OPTIONS, resolveOptions, type QuotaModuleOptions } from './options';
 import { QuotaHealthIndicator } from './quota.health';
@@ -123,7 +124,14 @@ describe('QuotaModule', () => {
     expect(module.get<unknown>(QUOTA_OPTIONS)).toMatchObject({ enabled: true });
     const health = module.get(QuotaHealthIndicator);
     expect(await health.isHealthy()).toEqual({
-      quota: { status: 'up', store: 'memory', usage: 'up', quotas: 'up', breakers: {} },
+      quota: {
+        ...{ status: 'up', store: 'memory', decides: 'memory', usage: 'up', quotas: 'up' },
+        ...{ breakers: {}, journal: null, lastReconcile: null },
+      },
+    });
+    await module.get(Reconciler).reconcile('acme');
+    expect(await health.isHealthy()).toMatchObject({
+      quota: { lastReconcile: { at: expect.stringMatching(/^\d{4}-.*Z$/), driftBytes: 0 } },
     });
     jest.spyOn(tracker, 'read').mockRejectedValue(new Error('away'));
     expect(await health.isHealthy('q')).toMatchObject({ q: { status: 'down', usage: 'down' } });

@@ -13,6 +13,7 @@ import { RedisLease } from '../adapters/redis/redis-lease';
 import { RedisQuotaCache } from '../adapters/redis/redis-quota-cache';
 import { ServerWatch } from '../adapters/redis/server-watch';
 import { RedisUsageTracker } from '../adapters/redis/redis-usage-tracker';
+import type { QuotaBank } from '../core/bank';
 import type { BankUpkeep } from '../core/bank-upkeep';
 import type { Breaker, BreakerSigns } from '../core/breaker';
 import type { DecisionStore } from '../core/decision-store';
@@ -37,6 +38,7 @@ export interface QuotaStores {
   readonly reconciler: Reconciler;
   readonly lease: UpkeepLease;
   /** Null: there is no bank. */
+  readonly bank: QuotaBank | null;
   readonly bankUpkeep: BankUpkeep | null;
   /** Null: there is no server that another one could take the place of. */
   readonly serverWatch: ServerWatch | null;
@@ -81,7 +83,7 @@ export function buildStores(options: ResolvedQuotaOptions, observer: QuotaObserv
   const ledger = redis === undefined ? undefined : guardTracker(redis.tracker, redis.breaker);
   const tracker = options.tracker ?? ledger ?? new MemoryUsageTracker();
   const reconciler = new Reconciler(tracker, options.usageSource ?? null, observer, { lease });
-  return { ...base, tracker, reconciler, bankUpkeep: null };
+  return { ...base, tracker, reconciler, bank: null, bankUpkeep: null };
 }
 
 /** Whether Redis admits within what PostgreSQL grants it. */

@@ -112,6 +112,8 @@ export const standingRow = z.object({
   dropping: z.boolean(),
 });
 
+export const journalRow = z.object({ tenants: z.int().min(0), entries: z.int().min(0) });
+
 export const view = z.object({
   key: z.instanceof(Buffer).transform((bytes) => bytes.toString()),
   bytes: bigint.nullable(),

@@ -61,6 +61,29 @@ export const PENDING_TENANTS = `
   SELECT l.tenant_id FROM quota_ledger l WHERE l.pending AND l.tenant_id > $1
   ORDER BY l.tenant_id LIMIT $2`;
 
+/**
+ * How long the journal is: no part of it is counted beyond $2. What has no key counts once for each
+ * tenant. $1 after, $2 most
+ */
+export const JOURNAL = `
+  WITH waiting AS MATERIALIZED (
+    SELECT l.tenant_id, l.drop_pending OR l.refunds + l.unkeyed > 0
+      OR l.folding_refunds + l.folding_unkeyed > 0 AS has_unkeyed
+    FROM quota_ledger l WHERE l.pending AND l.tenant_id > $1
+    ORDER BY l.tenant_id LIMIT $2
+  ), counted AS (
+    SELECT
+      (SELECT count(*) FROM waiting) AS tenants,
+      (SELECT count(*) FROM waiting WHERE has_unkeyed)
+      + (SELECT count(*) FROM (
+        SELECT 1 FROM waiting JOIN quota_ledger_entries USING (tenant_id) LIMIT $2) e)
+      + (SELECT count(*) FROM (
+        SELECT 1 FROM waiting JOIN quota_ledger_removals USING (tenant_id) LIMIT $2) r)
+      + (SELECT count(*) FROM (
+        SELECT 1 FROM waiting JOIN quota_ledger_folds USING (tenant_id) LIMIT $2) f) AS entries
+  )
+  SELECT tenants::int, least(entries, $2)::int AS entries FROM counted`;
+
 /** $1 after, $2 limit */
 export const LOWERABLE_TENANTS = `
   SELECT l.tenant_id, l.granted_bytes AS granted, l.grant_chunk AS chunk FROM quota_ledger l

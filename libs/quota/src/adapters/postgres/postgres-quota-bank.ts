@@ -9,12 +9,13 @@ import {
   type GrantedTenant,
   type GrantReply,
   type GrantRequest,
+  type JournalDepth,
 } from '../../core';
 import { unavailable } from './database-errors';
 import { generationOf, invalid, whole } from './ledger-arguments';
 import { LedgerCalls, type LedgerCallOptions } from './ledger-calls';
-import { lowerableRow, must, standingRow, tenantRow } from './ledger-replies';
-import { LOWERABLE_TENANTS, PENDING_TENANTS, STANDING } from './ledger-sql';
+import { journalRow, lowerableRow, must, standingRow, tenantRow } from './ledger-replies';
+import { JOURNAL, LOWERABLE_TENANTS, PENDING_TENANTS, STANDING } from './ledger-sql';
 
 export type PostgresQuotaBankOptions = LedgerCallOptions;
 
@@ -102,6 +103,12 @@ export class PostgresQuotaBank extends QuotaBank {
     const start = after === null ? '' : parseTenantId(after);
     const rows = await this.calls.query('pending', PENDING_TENANTS, start, [size]);
     return rows.map((row) => tenantRow.pick({ tenant_id: true }).parse(row).tenant_id);
+  }
+
+  async journal(most: number): Promise<JournalDepth> {
+    if (whole(most, 'most') < 1) throw invalid('most', 'at least 1');
+    const [row] = await this.calls.query('journal', JOURNAL, '', [most]);
+    return journalRow.parse(row);
   }
 }
 

@@ -27,6 +27,7 @@ import { bigintColumn, decimalColumn } from './bigint';
 @Index('tenant_cache_quotas_over_quota_idx', ['tenantId'], {
   where: 'current_usage_bytes > quota_mb::bigint * 1048576',
 })
+@Index('tenant_cache_quotas_fill_idx', { synchronize: false })
 export class TenantCacheQuota {
   @PrimaryGeneratedColumn('increment', {
     type: 'bigint',

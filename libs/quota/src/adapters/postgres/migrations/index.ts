@@ -10,6 +10,7 @@ import { CreateQuotaLedger1767225600004 } from './1767225600004-create-quota-led
 import { AddUsageReadAt1767225600010 } from './1767225600010-add-usage-read-at';
 import { CreateQuotaRollout1767225600020 } from './1767225600020-create-quota-rollout';
 import { CreateQuotaDecisions1767225600021 } from './1767225600021-create-quota-decisions';
+import { IndexQuotaFill1767225600045 } from './1767225600045-index-quota-fill';
 
 /** The library's entities, for the `entities` of a DataSource. */
 export const quotaEntities = [
@@ -30,4 +31,5 @@ export const quotaMigrations = [
   AddUsageReadAt1767225600010,
   CreateQuotaRollout1767225600020,
   CreateQuotaDecisions1767225600021,
+  IndexQuotaFill1767225600045,
 ];
