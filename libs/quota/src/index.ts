@@ -85,6 +85,21 @@ export {
   type TenantPage,
   type Usage,
 } from './core/usage-tracker';
+export {
+  UsageLog,
+  type CacheMetricsQuery,
+  type CacheMetricsRecord,
+  type CacheRequestCounts,
+  type CountBatch,
+  type UsageCounts,
+  type UsageCursor,
+  type UsageLogPage,
+  type UsagePeriod,
+  type UsageQuery,
+  type UsageRecord,
+} from './core/usage-log';
+export { UsageMeter, type UsageMeterOptions } from './core/usage-meter';
+export { UsageRecorder, type CacheRequest, type UsageRecorderOptions } from './core/usage-recorder';
 export { UsageUpkeep, type UsageUpkeepOptions } from './core/usage-upkeep';
 export type {
   AdmittedVerdict,
@@ -111,9 +126,11 @@ export { postgresContact } from './adapters/postgres/database-errors';
 export { quotaEntities, quotaMigrations } from './adapters/postgres/migrations';
 export { PostgresQuotaBank } from './adapters/postgres/postgres-quota-bank';
 export { PostgresQuotaStore } from './adapters/postgres/postgres-quota-store';
+export { PostgresUsageLog } from './adapters/postgres/postgres-usage-log';
 export { PostgresUsageTracker } from './adapters/postgres/postgres-usage-tracker';
 export { QuotaChange } from './adapters/postgres/quota-change.entity';
 export { quotaPostgresOptions } from './adapters/postgres/postgres-options';
+export { QuotaUsageSample } from './adapters/postgres/quota-usage-sample.entity';
 export { TenantCacheMetric } from './adapters/postgres/tenant-cache-metric.entity';
 export { TenantCacheQuota } from './adapters/postgres/tenant-cache-quota.entity';
 export { RedisQuotaCache } from './adapters/redis/redis-quota-cache';

@@ -19,6 +19,9 @@ const TABLES = [
   'quota_ledger_holds',
   'quota_ledger_removals',
   'quota_ledger_versions',
+  'quota_usage_meters',
+  'quota_usage_samples',
+  'quota_usage_writers',
   'tenant_cache_metrics',
   'tenant_cache_quotas',
 ];

@@ -7,6 +7,9 @@ import { QuotaChecker } from '../core/quota-checker';
 import { QuotaStore } from '../core/quota-store';
 import { Reconciler } from '../core/reconciler';
 import { StoreBreakers } from '../core/store-breakers';
+import { UsageLog } from '../core/usage-log';
+import { UsageMeter } from '../core/usage-meter';
+import { UsageRecorder } from '../core/usage-recorder';
 import { UsageTracker } from '../core/usage-tracker';
 import { UsageUpkeep } from '../core/usage-upkeep';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
@@ -126,6 +129,36 @@ export const quotaProviders: Provider[] = [
       ),
   },
   {
+    provide: UsageLog,
+    inject: [STORES],
+    useFactory: ({ usageLog }: QuotaStores) => usageLog,
+  },
+  {
+    provide: UsageRecorder,
+    inject: [QUOTA_OPTIONS, STORES, QuotaObserver],
+    useFactory: (
+      { usageFlushSeconds }: ResolvedQuotaOptions,
+      { usageLog }: QuotaStores,
+      observer: QuotaObserver,
+    ) =>
+      new UsageRecorder(usageFlushSeconds === 0 ? null : usageLog, observer, {
+        flushMs: usageFlushSeconds * 1_000,
+      }),
+  },
+  {
+    provide: UsageMeter,
+    inject: [QUOTA_OPTIONS, STORES, QuotaObserver],
+    useFactory: (
+      { usageSyncSeconds, usageRetentionDays }: ResolvedQuotaOptions,
+      { tracker, usageLog, lease }: QuotaStores,
+      observer: QuotaObserver,
+    ) =>
+      new UsageMeter(
+        { tracker, log: usageLog, lease, observer },
+        { intervalMs: usageSyncSeconds * 1_000, retentionDays: usageRetentionDays },
+      ),
+  },
+  {
     provide: QuotaAdmin,
     inject: [QuotaStore, QuotaCacheService, UsageTracker, Reconciler, QuotaObserver],
     useFactory: (
@@ -155,6 +188,9 @@ export const quotaExports = [
   QuotaChecker,
   Reconciler,
   UsageUpkeep,
+  UsageLog,
+  UsageRecorder,
+  UsageMeter,
   QuotaAdmin,
   QuotaGuard,
   QuotaInterceptor,

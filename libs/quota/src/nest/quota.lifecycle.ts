@@ -14,6 +14,8 @@ import { QuotaCacheService } from '../core/quota-cache.service';
 import { QuotaChecker } from '../core/quota-checker';
 import type { LedgerWatch } from '../core/server-signs';
 import { StoreBreakers } from '../core/store-breakers';
+import { UsageMeter } from '../core/usage-meter';
+import { UsageRecorder } from '../core/usage-recorder';
 import { UsageUpkeep } from '../core/usage-upkeep';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
 
@@ -22,12 +24,14 @@ export const SERVER_WATCH = Symbol('ServerWatch');
 
 /** So long a shutdown goes on reading usage; orchestrators kill after 30 s. */
 const SYNC_MS = 5_000;
+/** So long it waits, twice at most, for what was counted to be written. */
+const FLUSH_MS = 2_000;
 
 /**
  * From the start of the application to its end: listens for changes on other instances, and keeps
  * the upkeep going. At the end no reservation is taken any more while the open ones settle, the
- * table of quotas gets what this instance has changed, and the breakers rest, so that a client that
- * is closed is not probed.
+ * table of quotas gets what this instance has changed, and the log what it has counted; and the
+ * breakers rest, so that a client that is closed is not probed.
  */
 @Injectable()
 export class QuotaLifecycle
@@ -39,6 +43,8 @@ export class QuotaLifecycle
     private readonly quotas: QuotaCacheService,
     private readonly checker: QuotaChecker,
     private readonly upkeep: UsageUpkeep,
+    private readonly recorder: UsageRecorder,
+    private readonly meter: UsageMeter,
     private readonly breakers: StoreBreakers,
     @Inject(BANK_UPKEEP) private readonly bankUpkeep: BankUpkeep | null,
     @Inject(SERVER_WATCH) private readonly serverWatch: LedgerWatch | null,
@@ -52,6 +58,8 @@ export class QuotaLifecycle
 
   onApplicationBootstrap(): void {
     this.upkeep.start();
+    this.recorder.start();
+    this.meter.start();
     this.bankUpkeep?.start();
     this.serverWatch?.start({ changed: (server) => this.serverChanged(server) });
   }
@@ -60,7 +68,7 @@ export class QuotaLifecycle
   async beforeApplicationShutdown(): Promise<void> {
     const { drainSeconds, usageSyncSeconds } = this.options;
     this.serverWatch?.stop();
-    const stopped = this.upkeep.stop();
+    const stopped = Promise.all([this.upkeep.stop(), this.meter.stop(), this.recorder.stop()]);
     if (!(await this.checker.drain(drainSeconds * 1_000))) {
       this.logger.warn(
         `Writes are still under way after ${String(drainSeconds)} s; the bytes of those that do not ` +
@@ -70,9 +78,12 @@ export class QuotaLifecycle
     await stopped;
     await this.bankUpkeep?.stop();
     if (usageSyncSeconds > 0) await this.syncUsage();
+    await this.flushCounts();
   }
 
+  /** The last answers are over now, and counted. */
   async onApplicationShutdown(): Promise<void> {
+    await this.flushCounts();
     this.breakers.stop();
     await this.quotas.stop();
   }
@@ -84,6 +95,14 @@ export class QuotaLifecycle
       cause: `Another Redis server answers (${server}); it may lack the latest writes`,
     });
     if (this.options.usageSource !== undefined) void this.upkeep.recover(server);
+  }
+
+  private async flushCounts(): Promise<void> {
+    try {
+      await inTime('usage_counts', FLUSH_MS, this.recorder.flush());
+    } catch (error) {
+      this.logger.warn(`The latest counts of usage were not written: ${String(error)}`);
+    }
   }
 
   private async syncUsage(): Promise<void> {

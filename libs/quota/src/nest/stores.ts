@@ -3,6 +3,7 @@ import { MemoryQuotaStore } from '../adapters/memory/memory-quota-store';
 import { MemoryUsageTracker } from '../adapters/memory/memory-usage-tracker';
 import { PostgresQuotaBank } from '../adapters/postgres/postgres-quota-bank';
 import { PostgresQuotaStore } from '../adapters/postgres/postgres-quota-store';
+import { PostgresUsageLog } from '../adapters/postgres/postgres-usage-log';
 import { PostgresUsageTracker } from '../adapters/postgres/postgres-usage-tracker';
 import type { DefectListener } from '../adapters/redis/ledger-scripts';
 import { RedisLease } from '../adapters/redis/redis-lease';
@@ -13,12 +14,14 @@ import type { BankUpkeep } from '../core/bank-upkeep';
 import type { Breaker, BreakerSigns } from '../core/breaker';
 import { GuardedQuotaCache, GuardedQuotaStore } from '../core/guarded-source';
 import { guardTracker } from '../core/guarded-tracker';
+import { GuardedUsageLog } from '../core/guarded-usage-log';
 import { LocalLease, type UpkeepLease } from '../core/lease';
 import type { QuotaObserver } from '../core/observer';
 import type { SharedQuotaCache } from '../core/quota-source';
 import type { QuotaStore } from '../core/quota-store';
 import { Reconciler } from '../core/reconciler';
 import { StoreBreakers } from '../core/store-breakers';
+import type { UsageLog } from '../core/usage-log';
 import type { UsageTracker } from '../core/usage-tracker';
 import { buildBank } from './bank';
 import type { ResolvedQuotaOptions } from './options';
@@ -34,6 +37,8 @@ export interface QuotaStores {
   readonly serverWatch: ServerWatch | null;
   readonly quotas: QuotaStore;
   readonly shared: SharedQuotaCache | null;
+  /** Null: there is no database to keep it in. */
+  readonly usageLog: UsageLog | null;
   readonly breakers: StoreBreakers;
 }
 
@@ -58,6 +63,7 @@ export function buildStores(options: ResolvedQuotaOptions, observer: QuotaObserv
   const base = {
     quotas: options.store ?? postgres?.quotas ?? new MemoryQuotaStore(),
     shared: redis?.shared ?? null,
+    usageLog: postgres?.usageLog ?? null,
     serverWatch: serverWatchOf(options),
     breakers,
     lease,
@@ -133,6 +139,7 @@ function postgresStores(
 ):
   | {
       quotas: QuotaStore;
+      usageLog: UsageLog;
       tracker: PostgresUsageTracker;
       bank: PostgresQuotaBank;
       breaker: Breaker;
@@ -145,6 +152,7 @@ function postgresStores(
   const onDefect = defectsTo(observer);
   return {
     quotas: new GuardedQuotaStore(quotas, breaker),
+    usageLog: new GuardedUsageLog(new PostgresUsageLog(dataSource), breaker),
     tracker: new PostgresUsageTracker(dataSource, { onDefect }),
     bank: new PostgresQuotaBank(dataSource, { onDefect }),
     breaker,

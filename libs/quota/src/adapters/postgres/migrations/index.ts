@@ -1,4 +1,5 @@
 import { QuotaChange } from '../quota-change.entity';
+import { QuotaUsageSample } from '../quota-usage-sample.entity';
 import { TenantCacheMetric } from '../tenant-cache-metric.entity';
 import { TenantCacheQuota } from '../tenant-cache-quota.entity';
 import { CreateTenantCacheQuotas1767225600001 } from './1767225600001-create-tenant-cache-quotas';
@@ -6,9 +7,10 @@ import { CreateQuotaChanges1767225600002 } from './1767225600002-create-quota-ch
 import { CreateTenantCacheMetrics1767225600003 } from './1767225600003-create-tenant-cache-metrics';
 import { CreateQuotaLedger1767225600004 } from './1767225600004-create-quota-ledger';
 import { AddUsageReadAt1767225600010 } from './1767225600010-add-usage-read-at';
+import { CreateQuotaUsageSamples1767225600030 } from './1767225600030-create-quota-usage-samples';
 
 /** The library's entities, for the `entities` of a DataSource. */
-export const quotaEntities = [TenantCacheQuota, QuotaChange, TenantCacheMetric];
+export const quotaEntities = [TenantCacheQuota, QuotaChange, TenantCacheMetric, QuotaUsageSample];
 
 /** The library's migrations, for the `migrations` of a DataSource, before the application's own. */
 export const quotaMigrations = [
@@ -17,4 +19,5 @@ export const quotaMigrations = [
   CreateTenantCacheMetrics1767225600003,
   CreateQuotaLedger1767225600004,
   AddUsageReadAt1767225600010,
+  CreateQuotaUsageSamples1767225600030,
 ];
