@@ -1,3 +1,4 @@
+import { inTime } from './budget';
 import { QuotaDecision } from './decision';
 import { errorEvent } from './error-event';
 import type { CheckEvent, QuotaObserver } from './observer';
@@ -88,13 +89,20 @@ export class UsageRecorder {
   }
 
   /**
-   * Writes what was counted until now.
+   * Writes what was counted until now. The module does so at an interval, and once before the server
+   * closes; what is counted after that is yours to write, while the database is still there.
    *
+   * @param limitMs how long it is waited for; what is late goes on.
    * @throws QuotaUnavailableError; what was not written is kept and written later, once.
    */
-  async flush(): Promise<void> {
-    const [one, other] = await Promise.allSettled([this.counts.flush(), this.requests.flush()]);
-    for (const result of [one, other]) if (result.status === 'rejected') throw result.reason;
+  async flush(limitMs?: number): Promise<void> {
+    const flushing = this.flushBoth();
+    await (limitMs === undefined ? flushing : inTime('usage_counts', limitMs, flushing));
+  }
+
+  private async flushBoth(): Promise<void> {
+    const results = await Promise.allSettled([this.counts.flush(), this.requests.flush()]);
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
   private decided(event: CheckEvent): void {

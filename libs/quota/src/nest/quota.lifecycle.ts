@@ -24,7 +24,7 @@ export const SERVER_WATCH = Symbol('ServerWatch');
 
 /** So long a shutdown goes on reading usage; orchestrators kill after 30 s. */
 const SYNC_MS = 5_000;
-/** So long it waits, twice at most, for what was counted to be written. */
+/** So long it waits for what was counted to be written. */
 const FLUSH_MS = 2_000;
 
 /**
@@ -81,9 +81,7 @@ export class QuotaLifecycle
     await this.flushCounts();
   }
 
-  /** The last answers are over now, and counted. */
   async onApplicationShutdown(): Promise<void> {
-    await this.flushCounts();
     this.breakers.stop();
     await this.quotas.stop();
   }
@@ -99,7 +97,7 @@ export class QuotaLifecycle
 
   private async flushCounts(): Promise<void> {
     try {
-      await inTime('usage_counts', FLUSH_MS, this.recorder.flush());
+      await this.recorder.flush(FLUSH_MS);
     } catch (error) {
       this.logger.warn(`The latest counts of usage were not written: ${String(error)}`);
     }

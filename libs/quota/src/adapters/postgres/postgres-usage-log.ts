@@ -29,6 +29,9 @@ import {
 /** Rows that one statement deletes. */
 const PRUNED = 2_000;
 
+/** Samples that a period has at most. */
+const HOURS: Readonly<Record<UsagePeriod, number>> = { hour: 1, day: 24, month: 24 * 31 };
+
 /** Sorts before every tenant id. */
 const FIRST = '';
 
@@ -95,8 +98,10 @@ export class PostgresUsageLog extends UsageLog {
   async usage(query: UsageQuery): Promise<UsageLogPage<UsageRecord>> {
     const { by, from, until, tenant, after, limit } = query;
     const goOn = after === undefined ? from : endOf(by, after.start);
-    const page = [by, from, until, tenant ?? null, after?.tenant ?? FIRST, goOn, limit + 1];
-    return pageOf(await this.query('usage', USAGE, page), limit, usageRecord);
+    const periods = limit + 1;
+    const range = [from, until, tenant ?? null, after?.tenant ?? FIRST, goOn];
+    const values = [by, ...range, periods, periods * HOURS[by]];
+    return pageOf(await this.query('usage', USAGE, values), limit, usageRecord);
   }
 
   async cacheMetrics(query: CacheMetricsQuery): Promise<UsageLogPage<CacheMetricsRecord>> {

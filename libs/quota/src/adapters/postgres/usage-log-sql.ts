@@ -152,16 +152,23 @@ export const PRUNE = [
    ) SELECT count(*)::integer AS deleted FROM gone`,
 ];
 
-/** $1 hour, day or month, $2 from, $3 until, $4 tenant or null, $5 and $6 go on from, $7 limit */
+/**
+ * No more samples are looked at than so many periods can have, in the order of the primary key: a page
+ * costs the same wherever it is. $1 hour, day or month, $2 from, $3 until, $4 tenant or null, $5 and $6
+ * go on from, $7 periods, $8 samples
+ */
 export const USAGE = `
   SELECT tenant_id, date_trunc($1::text, hour, 'UTC') AS start,
     sum(byte_seconds)::text AS byte_seconds, sum(estimated_seconds)::text AS estimated_seconds,
     max(peak_bytes)::text AS peak_bytes, sum(writes)::text AS writes,
     sum(refusals)::text AS refusals, sum(shadow_refusals)::text AS shadow_refusals,
     sum(warnings)::text AS warnings
-  FROM quota_usage_samples
-  WHERE hour >= $2::timestamptz AND hour < $3::timestamptz
-    AND ($4::text IS NULL OR tenant_id = $4) AND (tenant_id, hour) >= ($5::text, $6::timestamptz)
+  FROM (
+    SELECT * FROM quota_usage_samples
+    WHERE hour >= $2::timestamptz AND hour < $3::timestamptz
+      AND ($4::text IS NULL OR tenant_id = $4) AND (tenant_id, hour) >= ($5::text, $6::timestamptz)
+    ORDER BY tenant_id, hour LIMIT $8
+  ) AS sample
   GROUP BY 1, 2 ORDER BY 1, 2 LIMIT $7`;
 
 /** $1 from, $2 until (dates), $3 tenant or null, $4 and $5 go on from, $6 limit */
