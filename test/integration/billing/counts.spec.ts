@@ -3,7 +3,15 @@ import { DataSource } from 'typeorm';
 import { MB, Service } from '../../e2e/support/service';
 import { Servers } from '../../e2e/support/stacks';
 import { waitUntil } from '../../support';
-import { flush, metricsOf, read, report, usageOf, type CacheMetricsItem } from './reports';
+import {
+  flush,
+  metricsOf,
+  read,
+  report,
+  usageOf,
+  type CacheMetricsItem,
+  type UsageItem,
+} from './reports';
 
 const KB = 1_024;
 
@@ -180,6 +188,76 @@ describe('a batch', () => {
     );
     expect(await usageOf(one, tenant.id)).toMatchObject({ writes: 2 });
   });
+});
+
+describe('a file of CSV', () => {
+  const path = 'usage?from=2025-03-01&to=2025-03-31&by=hour&format=csv';
+
+  beforeAll(() =>
+    database.query(
+      `INSERT INTO quota_usage_samples (tenant_id, hour)
+       SELECT 'bulk-' || t, timestamptz '2025-03-01T00:00:00Z' + make_interval(hours => h)
+       FROM generate_series(1, 5) t, generate_series(0, 743) h`,
+    ),
+  );
+
+  it('has all rows, read in pages', async () => {
+    const pages = jest.spyOn(PostgresUsageLog.prototype, 'usage');
+    const lines = (await (await report(one, path)).text()).split('\r\n');
+    expect(lines).toHaveLength(5 * 744 + 2);
+    expect(new Set(lines).size).toBe(lines.length);
+    expect(pages).toHaveBeenCalledTimes(Math.ceil((5 * 744) / 500));
+  });
+
+  it.each(['express', 'fastify'])('is cut, and not ended, by a page that fails: %s', async (on) => {
+    const real = PostgresUsageLog.prototype.usage;
+    let pages = 0;
+    jest.spyOn(PostgresUsageLog.prototype, 'usage').mockImplementation(async function (
+      this: PostgresUsageLog,
+      query,
+    ) {
+      pages += 1;
+      if (pages < 3) return real.call(this, query);
+      await database.query('ALTER TABLE quota_usage_samples RENAME TO away');
+      return real.call(this, query).finally(async () => {
+        await database.query('ALTER TABLE away RENAME TO quota_usage_samples');
+      });
+    });
+    const response = await report(on === 'express' ? one : other, path);
+    expect(response.status).toBe(200);
+    await expect(response.text()).rejects.toThrow();
+    expect(pages).toBe(3);
+  });
+});
+
+it('reads, writes and prunes in the background', async () => {
+  const tenant = await one.tenant({ quotaMb: 1 });
+  const often = {
+    ...settings,
+    ...{ QUOTA_USAGE_FLUSH_SECONDS: '1', QUOTA_USAGE_SYNC_SECONDS: '1' },
+    QUOTA_USAGE_RETENTION_DAYS: '1000',
+  };
+  await database.query(
+    `INSERT INTO quota_usage_samples (tenant_id, hour) VALUES ($1, '2020-01-01T00:00:00Z')`,
+    [tenant.id],
+  );
+  const services = await Promise.all([Service.start(often), Service.start(often)]);
+  try {
+    await tenant.at(services[0]).put('k', KB);
+    let usage: UsageItem | undefined;
+    await waitUntil(
+      async () => {
+        usage = await usageOf(one, tenant.id);
+        const old = await report(one, `usage?from=2020-01-01&to=2020-01-01&tenant=${tenant.id}`);
+        const { items } = (await old.json()) as { items: unknown[] };
+        return items.length === 0 && usage?.writes === 1 && usage.byteSeconds !== '0';
+      },
+      { timeoutMs: 20_000, what: () => JSON.stringify(usage) },
+    );
+    expect(Number(usage?.byteSeconds) % KB).toBe(0);
+  } finally {
+    await Promise.all(services.map((service) => service.stop()));
+  }
 });
 
 it('counts on while PostgreSQL is away, exactly', async () => {

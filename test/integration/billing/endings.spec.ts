@@ -77,19 +77,18 @@ describe('a process that is killed', () => {
     for (let i = 0; i < 7; i += 1) {
       expect((await there.put(`l${String(i)}`, KB)).status).toBe(201);
     }
-    const waiting = async (): Promise<number> => {
-      const rows = await database.query<unknown[]>(
-        `SELECT 1 FROM pg_stat_activity
-         WHERE query LIKE '%quota_usage_writers%' AND state = 'active' AND pid <> pg_backend_pid()`,
+    const writing = (): Promise<{ event: string | null }[]> =>
+      database.query(
+        `SELECT wait_event_type AS event FROM pg_stat_activity
+         WHERE query LIKE '%INTO quota_usage_samples AS s%' AND state = 'active'
+           AND pid <> pg_backend_pid()`,
       );
-      return rows.length;
-    };
-    await waitUntil(async () => (await waiting()) === 1, { timeoutMs: 10_000 });
+    await waitUntil(async () => (await writing())[0]?.event === 'Lock');
     child.kill('SIGKILL');
     await once(child, 'exit');
     await blocker.rollbackTransaction();
     await blocker.release();
-    await waitUntil(async () => (await waiting()) === 0, { timeoutMs: 10_000 });
+    await waitUntil(async () => (await writing()).length === 0);
     // What it had sent is written; what was counted after that, which is the last interval, is lost.
     const left = await written();
     expect(left).toBeGreaterThan(20);

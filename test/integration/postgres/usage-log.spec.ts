@@ -20,7 +20,7 @@ function counts(tenant: string, hour: number, more: Partial<UsageCounts> = {}): 
   return { tenant, hour, ...none, ...more };
 }
 
-function batch<Row>(rows: Row[], writer = randomUUID(), number = 1): CountBatch<Row> {
+function batch<Row>(rows: Row[], writer: string = randomUUID(), number = 1): CountBatch<Row> {
   return { writer, number, rows };
 }
 

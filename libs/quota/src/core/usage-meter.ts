@@ -75,14 +75,13 @@ export class UsageMeter {
       cursor = next;
     } while (cursor !== null);
     // Those that the ledger no longer knows. Readings are of whole seconds, so two more.
-    let after = '';
-    let gone: readonly string[] = [];
-    do {
+    let after: string | undefined = '';
+    while (after !== undefined) {
       const unreadSeconds = Math.ceil((performance.now() - began) / 1_000) + 2;
-      gone = await log.holders(unreadSeconds, after, PAGE);
+      const gone = await log.holders(unreadSeconds, after, PAGE);
       if (!(await this.readThese(log, gone, lease))) return;
-      after = gone.at(-1) ?? '';
-    } while (gone.length === PAGE);
+      after = gone.length === PAGE ? gone.at(-1) : undefined;
+    }
   }
 
   private async inTurn(): Promise<RoundResult> {
