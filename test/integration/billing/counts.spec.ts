@@ -46,26 +46,28 @@ describe('two instances', () => {
     const tenant = await one.tenant({ quotaMb: 1, overageAllowed: true, overageLimitMb: 1 });
     const there = tenant.at(other);
     const small = Array.from({ length: 20 }, (_, i) =>
-      (i % 2 === 0 ? tenant : there).put(`small-${String(i)}`, KB),
+      (i % 2 === 0 ? tenant : there).putUntilDecided(`small-${String(i)}`, KB),
     );
     for (const { status } of await Promise.all(small)) expect(status).toBe(201);
-    expect((await there.put('large', 1.5 * MB)).status).toBe(201);
-    expect((await tenant.put('more', MB)).status).toBe(429);
-    expect((await there.put('more', MB)).status).toBe(429);
+    for (const key of ['a', 'b', 'c', 'd']) {
+      expect((await there.putUntilDecided(key, 300 * KB)).status).toBe(201);
+    }
+    expect((await tenant.putUntilDecided('more', MB)).status).toBe(429);
+    expect((await there.putUntilDecided('more', MB)).status).toBe(429);
     // Larger than the whole limit: no refusal of a quota.
-    expect((await tenant.put('huge', 3 * MB)).status).toBe(413);
+    expect((await tenant.putUntilDecided('huge', 3 * MB)).status).toBe(413);
     await flush(one, other);
     await flush(one, other);
     expect(await usageOf(other, tenant.id)).toMatchObject({
-      ...{ writes: 21, warnings: 1, refusals: 2, shadowRefusals: 0 },
-      peakBytes: 20 * KB + 1.5 * MB,
+      ...{ writes: 24, warnings: 1, refusals: 2, shadowRefusals: 0 },
+      peakBytes: 20 * KB + 1_200 * KB,
     });
   });
 
   it('tell what shadow mode would have refused', async () => {
     const tenant = await other.tenant({ quotaMb: 1, mode: 'shadow' });
-    expect((await tenant.put('a', MB)).status).toBe(201);
-    expect((await tenant.at(one).put('b', MB)).status).toBe(201);
+    expect((await tenant.putUntilDecided('a', MB)).status).toBe(201);
+    expect((await tenant.at(one).putUntilDecided('b', MB)).status).toBe(201);
     await flush(one, other);
     expect(await usageOf(one, tenant.id)).toMatchObject({
       ...{ writes: 2, refusals: 0, shadowRefusals: 1, peakBytes: 2 * MB },
@@ -75,14 +77,14 @@ describe('two instances', () => {
   it('count requests to the cache together, the refused ones too', async () => {
     const tenant = await one.tenant({ quotaMb: 1 });
     const there = tenant.at(other);
-    await tenant.put('k', 3 * KB);
+    await tenant.putUntilDecided('k', 3 * KB);
     for (const view of [tenant, there, there]) {
       expect((await (await view.get('k')).arrayBuffer()).byteLength).toBe(3 * KB);
     }
     await (await tenant.get('absent')).text();
     await (await there.get('absent')).text();
     await there.request('HEAD', '/cache/k');
-    expect((await there.put('too-much', MB)).status).toBe(429);
+    expect((await there.putUntilDecided('too-much', MB)).status).toBe(429);
     await there.delete('k');
     let metrics: CacheMetricsItem | undefined;
     // An answer is over, for the server, a moment after the client has it.
@@ -101,7 +103,7 @@ describe('two instances', () => {
 
   it('read what tenants hold, together and once', async () => {
     const tenant = await one.tenant({ quotaMb: 1 });
-    await tenant.put('k', 10 * KB);
+    await tenant.putUntilDecided('k', 10 * KB);
     const readAt = async (): Promise<number> => {
       const [row] = await database.query<{ at: string }[]>(
         'SELECT extract(epoch FROM read_at) AS at FROM quota_usage_meters WHERE tenant_id = $1',
@@ -140,7 +142,7 @@ describe('two instances', () => {
 describe('a batch', () => {
   it('whose answer was lost counts once', async () => {
     const tenant = await one.tenant();
-    await tenant.put('a', KB);
+    await tenant.putUntilDecided('a', KB);
     const real = PostgresUsageLog.prototype.addCounts;
     const lost = jest.spyOn(PostgresUsageLog.prototype, 'addCounts').mockImplementationOnce(
       // It is written, and nobody hears of it.
@@ -151,7 +153,7 @@ describe('a batch', () => {
     );
     await expect(flush(one)).rejects.toThrow(QuotaUnavailableError);
     expect(await usageOf(one, tenant.id)).toMatchObject({ writes: 1 });
-    await tenant.put('b', KB);
+    await tenant.putUntilDecided('b', KB);
     await flush(one);
     expect(lost).toHaveBeenCalledTimes(3);
     expect(await usageOf(one, tenant.id)).toMatchObject({ writes: 2 });
@@ -159,9 +161,9 @@ describe('a batch', () => {
 
   it('whose connection is cut by the server counts once', async () => {
     const tenant = await one.tenant();
-    await tenant.put('a', KB);
+    await tenant.putUntilDecided('a', KB);
     await flush(one);
-    await tenant.put('b', KB);
+    await tenant.putUntilDecided('b', KB);
     const blocker = database.createQueryRunner();
     await blocker.startTransaction();
     await blocker.query('SELECT 1 FROM quota_usage_samples WHERE tenant_id = $1 FOR UPDATE', [
@@ -243,7 +245,7 @@ it('reads, writes and prunes in the background', async () => {
   );
   const services = await Promise.all([Service.start(often), Service.start(often)]);
   try {
-    await tenant.at(services[0]).put('k', KB);
+    await tenant.at(services[0]).putUntilDecided('k', KB);
     let usage: UsageItem | undefined;
     await waitUntil(
       async () => {
@@ -263,14 +265,14 @@ it('reads, writes and prunes in the background', async () => {
 it('counts on while PostgreSQL is away, exactly', async () => {
   const tenant = await one.tenant({ quotaMb: 1 });
   const there = tenant.at(other);
-  await tenant.put('before', KB);
-  await there.put('before', KB);
+  await tenant.putUntilDecided('before', KB);
+  await there.putUntilDecided('before', KB);
   await flush(one);
   await servers.postgres.kill();
   try {
     for (let i = 0; i < 5; i += 1) {
-      expect((await tenant.put(`k${String(i)}`, KB)).status).toBe(201);
-      expect((await there.put(`l${String(i)}`, KB)).status).toBe(201);
+      expect((await tenant.putUntilDecided(`k${String(i)}`, KB)).status).toBe(201);
+      expect((await there.putUntilDecided(`l${String(i)}`, KB)).status).toBe(201);
       await expect(flush(one)).rejects.toThrow(QuotaUnavailableError);
     }
     const response = await report(one, 'usage?from=2026-11-01&to=2026-11-02');

@@ -64,7 +64,7 @@ describe('a process that is killed', () => {
     const { child, at } = await instance({ QUOTA_USAGE_FLUSH_SECONDS: '1' });
     const there = at(tenant);
     for (let i = 0; i < 20; i += 1) {
-      expect((await there.put(`k${String(i)}`, KB)).status).toBe(201);
+      expect((await there.putUntilDecided(`k${String(i)}`, KB)).status).toBe(201);
     }
     const written = async (): Promise<number> => (await usageOf(survivor, tenant.id))?.writes ?? 0;
     await waitUntil(async () => (await written()) === 20);
@@ -75,7 +75,7 @@ describe('a process that is killed', () => {
       tenant.id,
     ]);
     for (let i = 0; i < 7; i += 1) {
-      expect((await there.put(`l${String(i)}`, KB)).status).toBe(201);
+      expect((await there.putUntilDecided(`l${String(i)}`, KB)).status).toBe(201);
     }
     const writing = (): Promise<{ event: string | null }[]> =>
       database.query(
@@ -94,7 +94,7 @@ describe('a process that is killed', () => {
     expect(left).toBeGreaterThan(20);
     expect(left).toBeLessThanOrEqual(27);
     // Whoever is alive counts on from there.
-    for (let i = 0; i < 5; i += 1) await tenant.put(`m${String(i)}`, KB);
+    for (let i = 0; i < 5; i += 1) await tenant.putUntilDecided(`m${String(i)}`, KB);
     await flush(survivor);
     expect(await written()).toBe(left + 5);
   }, 60_000);
@@ -102,8 +102,8 @@ describe('a process that is killed', () => {
   it('with counts that it never sent loses these, and nothing else', async () => {
     const tenant = await survivor.tenant();
     const { child, at } = await instance({ QUOTA_USAGE_FLUSH_SECONDS: '3600' });
-    expect((await at(tenant).put('a', KB)).status).toBe(201);
-    expect((await tenant.put('b', KB)).status).toBe(201);
+    expect((await at(tenant).putUntilDecided('a', KB)).status).toBe(201);
+    expect((await tenant.putUntilDecided('b', KB)).status).toBe(201);
     child.kill('SIGKILL');
     await once(child, 'exit');
     await flush(survivor);
@@ -116,7 +116,7 @@ describe('a process that ends in order', () => {
     const tenant = await survivor.tenant();
     const { child, at } = await instance({ QUOTA_USAGE_FLUSH_SECONDS: '3600' });
     const there = at(tenant);
-    for (let i = 0; i < 4; i += 1) await there.put(`k${String(i)}`, KB);
+    for (let i = 0; i < 4; i += 1) await there.putUntilDecided(`k${String(i)}`, KB);
     await (await there.get('k0')).arrayBuffer();
     const ended = once(child, 'exit');
     child.kill('SIGTERM');
@@ -132,7 +132,7 @@ describe('a process that ends in order', () => {
     async (adapter) => {
       const tenant = await survivor.tenant();
       const service = await Service.start({ ...settings, HTTP_ADAPTER: adapter });
-      expect((await tenant.at(service).put('k', KB)).status).toBe(201);
+      expect((await tenant.at(service).putUntilDecided('k', KB)).status).toBe(201);
       // Its body is wanted, and does not come yet.
       const upload = request(`${service.url}/cache/late`, {
         method: 'PUT',
