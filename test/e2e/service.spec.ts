@@ -185,8 +185,10 @@ describe.each(['express', 'fastify'])('the service around the cache, on %s', (ad
       expect(routes.sort()).toEqual([
         'DELETE /admin/quotas/{tenantId}',
         'DELETE /cache/{key}',
+        'GET /admin/cache-metrics',
         'GET /admin/quotas',
         'GET /admin/quotas/{tenantId}',
+        'GET /admin/usage',
         'GET /cache/{key}',
         'GET /health/live',
         'GET /health/ready',
