@@ -1,6 +1,7 @@
 import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { QuotaModule } from '@app/quota';
 import { DataSource } from 'typeorm';
+import { BillingModule } from './billing/billing.module';
 import { CacheModule } from './cache/cache.module';
 import { SettingsModule } from './config/settings.module';
 import type { Settings } from './config/settings.schema';
@@ -34,6 +35,7 @@ export class AppModule {
         }),
         CacheModule,
         QuotasModule,
+        BillingModule,
         ...more,
       ],
       providers: [DemoTenants, ShutdownDeadline],

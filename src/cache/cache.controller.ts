@@ -24,6 +24,7 @@ import type { Settings } from '../config/settings.schema';
 import type { Plain } from '../http/openapi';
 import { ProblemException } from '../http/problem';
 import { CurrentTenant, TenantGuard } from '../tenancy/identity.guards';
+import { CacheMeter } from './cache-meter.guard';
 import { CacheContentType, CacheKey, cacheKey, CacheTtl, cacheTtl } from './cache-request';
 import { CacheStore } from './cache-store';
 import {
@@ -54,7 +55,7 @@ const SAFE_HEADERS = {
 /** The cache: bytes under keys, within the tenant's quota. */
 @ApiCache()
 @Controller('cache')
-@UseGuards(TenantGuard)
+@UseGuards(TenantGuard, CacheMeter)
 export class CacheController {
   private readonly maxBytes: number;
 

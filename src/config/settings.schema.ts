@@ -162,7 +162,7 @@ export const SETTINGS = {
     default: '10',
   }),
   QUOTA_USAGE_SYNC_SECONDS: whole(1, 86_400, {
-    about: 'How often usage is written to the table of quotas.',
+    about: 'How often usage is read, for the table of quotas and for byte-hours.',
     default: '300',
   }),
   QUOTA_METRICS_TOP_TENANTS: whole(0, 100, {
@@ -172,6 +172,14 @@ export const SETTINGS = {
   QUOTA_TRACE_TENANT_IDS: toggle({
     about: "Puts the tenant's id on the spans of OpenTelemetry.",
     default: 'false',
+  }),
+  QUOTA_USAGE_FLUSH_SECONDS: whole(1, 3_600, {
+    about: 'How often counts for bills are written; a killed process loses so much of them.',
+    default: '10',
+  }),
+  QUOTA_USAGE_RETENTION_DAYS: whole(1, 3_650, {
+    about: 'How long hourly usage and daily metrics are kept.',
+    default: '400',
   }),
   LOG_LEVEL: choice(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
     about: 'Least level that is logged; the decision on every write is at debug.',

@@ -1,5 +1,6 @@
 import {
   Budget,
+  overallMode,
   type DriftCauses,
   type QuotaChecker,
   type QuotaRollout,

@@ -31,6 +31,8 @@ export function quotaOptions(
     onOutage: settings.QUOTA_ON_OUTAGE,
     outageBudgetMb: settings.QUOTA_OUTAGE_BUDGET_MB,
     usageSyncSeconds: settings.QUOTA_USAGE_SYNC_SECONDS,
+    usageFlushSeconds: settings.QUOTA_USAGE_FLUSH_SECONDS,
+    usageRetentionDays: settings.QUOTA_USAGE_RETENTION_DAYS,
     rateLimitHeaders: settings.QUOTA_RATE_LIMIT_HEADERS,
     traceTenantIds: settings.QUOTA_TRACE_TENANT_IDS,
     // Only what a guard of ours has verified; nothing of the request itself.

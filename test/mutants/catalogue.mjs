@@ -26,6 +26,8 @@ const ON_CHECKER = [`${CORE}/quota-checker.spec.ts`];
 const ON_QUOTA_CACHE = [`${CORE}/quota-cache.service.spec.ts`];
 const ON_HTTP = ['test/integration/nest/guarded-routes.spec.ts'];
 const ON_QUOTAS = ['test/contract/postgres-quota-store.spec.ts'];
+const ON_USAGE_LOG = ['test/integration/postgres/usage-log.spec.ts'];
+const ON_RECORDER = [`${CORE}/usage-recorder.spec.ts`];
 
 const plant = (name, file, find, replace, specs) => ({ name, file, find, replace, specs });
 
@@ -683,5 +685,49 @@ export const MUTANTS = [
     'WHERE c.tenant_id = wanted.tenant_id), 0) AS stamp',
     'WHERE c.tenant_id = q.tenant_id), 0) AS stamp',
     ON_QUOTAS,
+  ),
+
+  // Usage for bills
+  plant(
+    'usage: a batch that comes twice counts twice',
+    `${POSTGRES}/usage-log-sql.ts`,
+    'WHERE w.batch < excluded.batch',
+    'WHERE w.batch <= excluded.batch',
+    ON_USAGE_LOG,
+  ),
+  plant(
+    'usage: across a gap the larger reading counts',
+    `${POSTGRES}/usage-log-sql.ts`,
+    'THEN least(m.used_bytes, r.bytes)',
+    'THEN greatest(m.used_bytes, r.bytes)',
+    ON_USAGE_LOG,
+  ),
+  plant(
+    'usage: readers at once count the same time',
+    `${POSTGRES}/usage-log-sql.ts`,
+    'WHERE tenant_id = ANY($1::text[]) ORDER BY tenant_id FOR UPDATE`',
+    'WHERE tenant_id = ANY($1::text[]) ORDER BY tenant_id`',
+    ON_USAGE_LOG,
+  ),
+  plant(
+    'usage: an average of averages',
+    `${POSTGRES}/usage-log-sql.ts`,
+    '(coalesce(m.avg_response_time_ms, 0) * m.total_requests\n        + excluded.avg_response_time_ms * excluded.total_requests)\n      / (m.total_requests + excluded.total_requests)',
+    '(coalesce(m.avg_response_time_ms, 0) + excluded.avg_response_time_ms) / 2',
+    ON_USAGE_LOG,
+  ),
+  plant(
+    'usage: a batch without an answer is made anew',
+    `${CORE}/tally.ts`,
+    'this.sending ??= this.nextBatch();',
+    'this.sending = this.nextBatch();',
+    ON_RECORDER,
+  ),
+  plant(
+    'usage: what is too large for anybody is a refusal',
+    `${CORE}/usage-recorder.ts`,
+    'if (refused && enforced && bytes > limitBytes) return;',
+    '',
+    ON_RECORDER,
   ),
 ];

@@ -124,6 +124,21 @@ export {
   type TenantPage,
   type Usage,
 } from './core/usage-tracker';
+export {
+  UsageLog,
+  type CacheMetricsQuery,
+  type CacheMetricsRecord,
+  type CacheRequestCounts,
+  type CountBatch,
+  type UsageCounts,
+  type UsageCursor,
+  type UsageLogPage,
+  type UsagePeriod,
+  type UsageQuery,
+  type UsageRecord,
+} from './core/usage-log';
+export { UsageMeter, type UsageMeterOptions } from './core/usage-meter';
+export { UsageRecorder, type CacheRequest, type UsageRecorderOptions } from './core/usage-recorder';
 export { UsageUpkeep, type UsageUpkeepOptions } from './core/usage-upkeep';
 export type {
   AdmittedVerdict,
@@ -153,11 +168,13 @@ export { PostgresDecisionStore } from './adapters/postgres/postgres-decision-sto
 export { PostgresQuotaBank } from './adapters/postgres/postgres-quota-bank';
 export { PostgresQuotaStore } from './adapters/postgres/postgres-quota-store';
 export { PostgresRolloutStore } from './adapters/postgres/postgres-rollout-store';
+export { PostgresUsageLog } from './adapters/postgres/postgres-usage-log';
 export { PostgresUsageTracker } from './adapters/postgres/postgres-usage-tracker';
 export { QuotaChange } from './adapters/postgres/quota-change.entity';
 export { QuotaDecisionRow } from './adapters/postgres/quota-decision.entity';
 export { QuotaRolloutChange, QuotaRolloutRow } from './adapters/postgres/quota-rollout.entity';
 export { quotaPostgresOptions } from './adapters/postgres/postgres-options';
+export { QuotaUsageSample } from './adapters/postgres/quota-usage-sample.entity';
 export { TenantCacheMetric } from './adapters/postgres/tenant-cache-metric.entity';
 export { TenantCacheQuota } from './adapters/postgres/tenant-cache-quota.entity';
 export { RedisQuotaCache } from './adapters/redis/redis-quota-cache';

@@ -23,6 +23,9 @@ const TABLES = [
   'quota_ledger_versions',
   'quota_rollout',
   'quota_rollout_changes',
+  'quota_usage_meters',
+  'quota_usage_samples',
+  'quota_usage_writers',
   'tenant_cache_metrics',
   'tenant_cache_quotas',
 ];

@@ -67,8 +67,15 @@ const schema = z.strictObject({
    * so that they go though the tenant does nothing. 0: never; then they go with its next request.
    */
   sweepSeconds: whole(0, 3_600).default(4),
-  /** How often used bytes are written to the table of quotas, over all instances. 0: never. */
+  /** How often used bytes are read, for the table of quotas and for byte-hours, over all instances. 0: never. */
   usageSyncSeconds: whole(0, 86_400).default(300),
+  /**
+   * How often the counts of this process (writes, refusals, requests) are written to the database, for
+   * bills; a process that is killed loses so much of them. 0: nothing is counted.
+   */
+  usageFlushSeconds: whole(0, 3_600).default(10),
+  /** How long hourly usage and daily metrics are kept. */
+  usageRetentionDays: whole(1, 3_650).default(400),
   /** How often the usage of all tenants is recomputed, over all instances. 0: only when asked for. */
   reconcileSeconds: whole(0, 604_800).default(3_600),
   /**

@@ -15,6 +15,9 @@ import { RolloutAdmin } from '../core/rollout-admin';
 import { Simulation } from '../core/simulation';
 import { StoreBreakers } from '../core/store-breakers';
 import type { QuotaTracer } from '../core/tracing';
+import { UsageLog } from '../core/usage-log';
+import { UsageMeter } from '../core/usage-meter';
+import { UsageRecorder } from '../core/usage-recorder';
 import { UsageTracker } from '../core/usage-tracker';
 import { UsageUpkeep } from '../core/usage-upkeep';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
@@ -186,6 +189,36 @@ export const quotaProviders: Provider[] = [
       ),
   },
   {
+    provide: UsageLog,
+    inject: [STORES],
+    useFactory: ({ usageLog }: QuotaStores) => usageLog,
+  },
+  {
+    provide: UsageRecorder,
+    inject: [QUOTA_OPTIONS, STORES, QuotaObserver],
+    useFactory: (
+      { usageFlushSeconds }: ResolvedQuotaOptions,
+      { usageLog }: QuotaStores,
+      observer: QuotaObserver,
+    ) =>
+      new UsageRecorder(usageFlushSeconds === 0 ? null : usageLog, observer, {
+        flushMs: usageFlushSeconds * 1_000,
+      }),
+  },
+  {
+    provide: UsageMeter,
+    inject: [QUOTA_OPTIONS, STORES, QuotaObserver],
+    useFactory: (
+      { usageSyncSeconds, usageRetentionDays }: ResolvedQuotaOptions,
+      { tracker, usageLog, lease }: QuotaStores,
+      observer: QuotaObserver,
+    ) =>
+      new UsageMeter(
+        { tracker, log: usageLog, lease, observer },
+        { intervalMs: usageSyncSeconds * 1_000, retentionDays: usageRetentionDays },
+      ),
+  },
+  {
     provide: QuotaAdmin,
     inject: [QuotaStore, QuotaCacheService, UsageTracker, Reconciler, QuotaObserver],
     useFactory: (
@@ -219,6 +252,9 @@ export const quotaExports = [
   DecisionStore,
   Simulation,
   UsageUpkeep,
+  UsageLog,
+  UsageRecorder,
+  UsageMeter,
   QuotaAdmin,
   QuotaGuard,
   QuotaInterceptor,

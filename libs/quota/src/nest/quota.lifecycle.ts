@@ -16,6 +16,8 @@ import { DecisionRecorder } from '../core/decision-recorder';
 import { RolloutAdmin } from '../core/rollout-admin';
 import type { LedgerWatch } from '../core/server-signs';
 import { StoreBreakers } from '../core/store-breakers';
+import { UsageMeter } from '../core/usage-meter';
+import { UsageRecorder } from '../core/usage-recorder';
 import { UsageUpkeep } from '../core/usage-upkeep';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
 
@@ -24,12 +26,14 @@ export const SERVER_WATCH = Symbol('ServerWatch');
 
 /** So long a shutdown goes on reading usage; orchestrators kill after 30 s. */
 const SYNC_MS = 5_000;
+/** So long it waits for what was counted to be written. */
+const FLUSH_MS = 2_000;
 
 /**
  * From the start of the application to its end: listens for changes on other instances, takes over the
- * rollout that was set at run time, and keeps the upkeep going. At the end no reservation is taken any more while the open ones settle, the
- * table of quotas gets what this instance has changed, and the breakers rest, so that a client that
- * is closed is not probed.
+ * rollout that was set at run time, and keeps the upkeep going. At the end no reservation is taken any
+ * more while the open ones settle, the table of quotas gets what this instance has changed, and the log
+ * what it has counted; and the breakers rest, so that a client that is closed is not probed.
  */
 @Injectable()
 export class QuotaLifecycle
@@ -41,11 +45,13 @@ export class QuotaLifecycle
     private readonly quotas: QuotaCacheService,
     private readonly checker: QuotaChecker,
     private readonly upkeep: UsageUpkeep,
+    private readonly recorder: UsageRecorder,
+    private readonly meter: UsageMeter,
     private readonly breakers: StoreBreakers,
     @Inject(BANK_UPKEEP) private readonly bankUpkeep: BankUpkeep | null,
     @Inject(SERVER_WATCH) private readonly serverWatch: LedgerWatch | null,
     private readonly rollout: RolloutAdmin,
-    @Inject(DecisionRecorder) private readonly recorder: DecisionRecorder | null,
+    @Inject(DecisionRecorder) private readonly decisions: DecisionRecorder | null,
     private readonly observer: QuotaObserver,
     @Inject(QUOTA_OPTIONS) private readonly options: ResolvedQuotaOptions,
   ) {}
@@ -53,11 +59,13 @@ export class QuotaLifecycle
   async onModuleInit(): Promise<void> {
     await this.quotas.start((word) => this.rollout.hear(word));
     await this.rollout.start();
-    this.recorder?.start();
+    this.decisions?.start();
   }
 
   onApplicationBootstrap(): void {
     this.upkeep.start();
+    this.recorder.start();
+    this.meter.start();
     this.bankUpkeep?.start();
     this.serverWatch?.start({ changed: (server) => this.serverChanged(server) });
   }
@@ -66,7 +74,7 @@ export class QuotaLifecycle
   async beforeApplicationShutdown(): Promise<void> {
     const { drainSeconds, usageSyncSeconds } = this.options;
     this.serverWatch?.stop();
-    const stopped = this.upkeep.stop();
+    const stopped = Promise.all([this.upkeep.stop(), this.meter.stop(), this.recorder.stop()]);
     if (!(await this.checker.drain(drainSeconds * 1_000))) {
       this.logger.warn(
         `Writes are still under way after ${String(drainSeconds)} s; the bytes of those that do not ` +
@@ -75,9 +83,10 @@ export class QuotaLifecycle
     }
     await stopped;
     await this.bankUpkeep?.stop();
-    await this.recorder?.stop();
+    await this.decisions?.stop();
     await this.rollout.stop();
     if (usageSyncSeconds > 0) await this.syncUsage();
+    await this.flushCounts();
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -92,6 +101,14 @@ export class QuotaLifecycle
       cause: `Another Redis server answers (${server}); it may lack the latest writes`,
     });
     if (this.options.usageSource !== undefined) void this.upkeep.recover(server);
+  }
+
+  private async flushCounts(): Promise<void> {
+    try {
+      await this.recorder.flush(FLUSH_MS);
+    } catch (error) {
+      this.logger.warn(`The latest counts of usage were not written: ${String(error)}`);
+    }
   }
 
   private async syncUsage(): Promise<void> {

@@ -7,6 +7,7 @@ import { PostgresDecisionStore } from '../adapters/postgres/postgres-decision-st
 import { PostgresQuotaBank } from '../adapters/postgres/postgres-quota-bank';
 import { PostgresQuotaStore } from '../adapters/postgres/postgres-quota-store';
 import { PostgresRolloutStore } from '../adapters/postgres/postgres-rollout-store';
+import { PostgresUsageLog } from '../adapters/postgres/postgres-usage-log';
 import { PostgresUsageTracker } from '../adapters/postgres/postgres-usage-tracker';
 import type { DefectListener } from '../adapters/redis/ledger-scripts';
 import { RedisLease } from '../adapters/redis/redis-lease';
@@ -21,6 +22,7 @@ import { GuardedDecisionStore } from '../core/guarded-decisions';
 import { GuardedRolloutStore } from '../core/guarded-rollout';
 import { GuardedQuotaCache, GuardedQuotaStore } from '../core/guarded-source';
 import { guardTracker } from '../core/guarded-tracker';
+import { GuardedUsageLog } from '../core/guarded-usage-log';
 import { LocalLease, type UpkeepLease } from '../core/lease';
 import type { QuotaObserver } from '../core/observer';
 import type { SharedQuotaCache } from '../core/quota-source';
@@ -28,6 +30,7 @@ import type { QuotaStore } from '../core/quota-store';
 import { Reconciler } from '../core/reconciler';
 import { StoreBreakers } from '../core/store-breakers';
 import type { RolloutStore } from '../core/rollout-store';
+import type { UsageLog } from '../core/usage-log';
 import type { UsageTracker } from '../core/usage-tracker';
 import { buildBank } from './bank';
 import type { ResolvedQuotaOptions } from './options';
@@ -46,6 +49,8 @@ export interface QuotaStores {
   readonly shared: SharedQuotaCache | null;
   readonly rollout: RolloutStore;
   readonly decisions: DecisionStore;
+  /** Null: there is no database to keep it in. */
+  readonly usageLog: UsageLog | null;
   readonly breakers: StoreBreakers;
 }
 
@@ -72,6 +77,7 @@ export function buildStores(options: ResolvedQuotaOptions, observer: QuotaObserv
     shared: redis?.shared ?? null,
     rollout: postgres?.rollout ?? new MemoryRolloutStore(),
     decisions: postgres?.decisions ?? new NoDecisions(),
+    usageLog: postgres?.usageLog ?? null,
     serverWatch: serverWatchOf(options),
     breakers,
     lease,
@@ -149,6 +155,7 @@ function postgresStores(
       quotas: QuotaStore;
       rollout: RolloutStore;
       decisions: DecisionStore;
+      usageLog: UsageLog;
       tracker: PostgresUsageTracker;
       bank: PostgresQuotaBank;
       breaker: Breaker;
@@ -163,6 +170,7 @@ function postgresStores(
     quotas: new GuardedQuotaStore(quotas, breaker),
     rollout: new GuardedRolloutStore(new PostgresRolloutStore(dataSource), breaker),
     decisions: new GuardedDecisionStore(new PostgresDecisionStore(dataSource), breaker),
+    usageLog: new GuardedUsageLog(new PostgresUsageLog(dataSource), breaker),
     tracker: new PostgresUsageTracker(dataSource, { onDefect }),
     bank: new PostgresQuotaBank(dataSource, { onDefect }),
     breaker,

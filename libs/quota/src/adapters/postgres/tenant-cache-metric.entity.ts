@@ -1,8 +1,9 @@
-import { Check, Column, Entity, PrimaryGeneratedColumn, Unique } from 'typeorm';
+import { Check, Column, Entity, Index, PrimaryGeneratedColumn, Unique } from 'typeorm';
 import { bigintColumn, decimalColumn } from './bigint';
 
 /** What a tenant's cache did on one day (UTC). */
 @Entity({ name: 'tenant_cache_metrics' })
+@Index('tenant_cache_metrics_metric_date_idx', ['metricDate'])
 @Unique('tenant_cache_metrics_tenant_id_metric_date_key', ['tenantId', 'metricDate'])
 @Check('tenant_cache_metrics_tenant_id_check', `tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'`)
 @Check(

@@ -1,6 +1,7 @@
 import { QuotaChange } from '../quota-change.entity';
 import { QuotaDecisionRow } from '../quota-decision.entity';
 import { QuotaRolloutChange, QuotaRolloutRow } from '../quota-rollout.entity';
+import { QuotaUsageSample } from '../quota-usage-sample.entity';
 import { TenantCacheMetric } from '../tenant-cache-metric.entity';
 import { TenantCacheQuota } from '../tenant-cache-quota.entity';
 import { CreateTenantCacheQuotas1767225600001 } from './1767225600001-create-tenant-cache-quotas';
@@ -10,6 +11,7 @@ import { CreateQuotaLedger1767225600004 } from './1767225600004-create-quota-led
 import { AddUsageReadAt1767225600010 } from './1767225600010-add-usage-read-at';
 import { CreateQuotaRollout1767225600020 } from './1767225600020-create-quota-rollout';
 import { CreateQuotaDecisions1767225600021 } from './1767225600021-create-quota-decisions';
+import { CreateQuotaUsageSamples1767225600030 } from './1767225600030-create-quota-usage-samples';
 import { IndexQuotaFill1767225600045 } from './1767225600045-index-quota-fill';
 
 /** The library's entities, for the `entities` of a DataSource. */
@@ -20,6 +22,7 @@ export const quotaEntities = [
   QuotaRolloutRow,
   QuotaRolloutChange,
   QuotaDecisionRow,
+  QuotaUsageSample,
 ];
 
 /** The library's migrations, for the `migrations` of a DataSource, before the application's own. */
@@ -31,5 +34,6 @@ export const quotaMigrations = [
   AddUsageReadAt1767225600010,
   CreateQuotaRollout1767225600020,
   CreateQuotaDecisions1767225600021,
+  CreateQuotaUsageSamples1767225600030,
   IndexQuotaFill1767225600045,
 ];
