@@ -22,6 +22,9 @@ const CHANGE_MS = 2_000;
 /** Ms that a start waits for the table; after that the environment's values hold until it is there. */
 const START_MS = 1_000;
 
+/** Ms for the others to read what was sent to them, before the change is said to hold. */
+const HEARD_MS = 25;
+
 /** The rollout in force in one instance, and where it comes from. */
 export interface RolloutReport extends Rollout {
   readonly mode: QuotaMode;
@@ -171,8 +174,11 @@ export class RolloutAdmin {
   }
 
   private async announce(row: RolloutRow): Promise<void> {
+    const { shared } = this.parts;
+    if (shared === null) return;
     try {
-      await this.parts.shared?.announceRollout(rolloutWord(row), row.version);
+      await shared.announceRollout(rolloutWord(row), row.version);
+      await untilHeard();
     } catch (error) {
       // The others find it in the table.
       this.failed('rollout_announce', error);
@@ -192,4 +198,11 @@ export class RolloutAdmin {
   private failed(operation: string, error: unknown): void {
     this.parts.observer.emit('error', errorEvent(operation, error));
   }
+}
+
+/** Nobody confirms what is told of on a channel. After the time, sockets get one look. */
+function untilHeard(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(() => setImmediate(resolve), HEARD_MS);
+  });
 }
