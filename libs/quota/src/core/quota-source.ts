@@ -53,7 +53,10 @@ export abstract class SharedQuotaCache {
    */
   abstract announce(quota: TenantQuota, ttlMs: number): Promise<void>;
 
-  /** Tells every instance of a change of the rollout; see {@link rolloutWordOf}. */
+  /**
+   * Tells every instance of a change of the rollout; see {@link rolloutWordOf}. Resolves when those that
+   * are known to listen have taken it in, or after half a second.
+   */
   announceRollout(_word: string, _version: number): Promise<void> {
     return Promise.resolve();
   }

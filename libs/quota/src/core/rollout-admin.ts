@@ -22,9 +22,6 @@ const CHANGE_MS = 2_000;
 /** Ms that a start waits for the table; after that the environment's values hold until it is there. */
 const START_MS = 1_000;
 
-/** Ms for the others to read what was sent to them, before the change is said to hold. */
-const HEARD_MS = 25;
-
 /** The rollout in force in one instance, and where it comes from. */
 export interface RolloutReport extends Rollout {
   readonly mode: QuotaMode;
@@ -174,11 +171,8 @@ export class RolloutAdmin {
   }
 
   private async announce(row: RolloutRow): Promise<void> {
-    const { shared } = this.parts;
-    if (shared === null) return;
     try {
-      await shared.announceRollout(rolloutWord(row), row.version);
-      await untilHeard();
+      await this.parts.shared?.announceRollout(rolloutWord(row), row.version);
     } catch (error) {
       // The others find it in the table.
       this.failed('rollout_announce', error);
@@ -198,11 +192,4 @@ export class RolloutAdmin {
   private failed(operation: string, error: unknown): void {
     this.parts.observer.emit('error', errorEvent(operation, error));
   }
-}
-
-/** Nobody confirms what is told of on a channel. After the time, sockets get one look. */
-function untilHeard(): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(() => setImmediate(resolve), HEARD_MS);
-  });
 }

@@ -49,6 +49,11 @@ export class RedisKeys {
     }
   }
 
+  /** How many instances have taken in that version of the rollout. */
+  heard(version: number): string {
+    return `${this.prefix}:heard:${String(version)}`;
+  }
+
   /** A lease of {@link RedisLease}. */
   lease(name: string): string {
     return `${this.prefix}:lease:${name}`;

@@ -1,4 +1,11 @@
-import { asRolloutName, isByteCount, SharedQuotaCache, type TenantQuota } from '../../core';
+import { setTimeout as pause } from 'node:timers/promises';
+import {
+  asRolloutName,
+  isByteCount,
+  rolloutWordOf,
+  SharedQuotaCache,
+  type TenantQuota,
+} from '../../core';
 import { duration, whole } from './arguments';
 import { ChangeFeed } from './change-feed';
 import { RedisKeys } from './keys';
@@ -11,6 +18,11 @@ export interface RedisQuotaCacheOptions {
   /** Ms after which a call that Redis has not answered fails; 250 unless set. */
   readonly deadlineMs?: number;
 }
+
+/** Ms to wait for word that a change of the rollout was heard: an instance may stall, or have gone. */
+const HEARD_MS = 500;
+const LOOK_EVERY_MS = 4;
+const WORD_KEPT_MS = 10_000;
 
 /** Copies of quotas that all instances share, and word of their changes, in Redis. */
 export class RedisQuotaCache extends SharedQuotaCache {
@@ -43,9 +55,10 @@ export class RedisQuotaCache extends SharedQuotaCache {
 
   override async announceRollout(word: string, version: number): Promise<void> {
     const text = `${whole(version, 'version')} ${asRolloutName(word)}`;
-    await this.calls.guard('rollout-announce', () =>
+    const hearers = await this.calls.guard('rollout-announce', () =>
       this.calls.client.publish(this.keys.channel, text),
     );
+    await this.untilHeard(this.keys.heard(version), hearers);
   }
 
   /**
@@ -53,8 +66,33 @@ export class RedisQuotaCache extends SharedQuotaCache {
    * and calls back with `'*'` when it has succeeded.
    */
   subscribe(listener: (tenant: string, stamp: number) => void): Promise<() => Promise<void>> {
-    const feed = new ChangeFeed(this.calls.client, this.keys.channel, listener);
+    const hear = (tenant: string, stamp: number): void => {
+      listener(tenant, stamp);
+      if (rolloutWordOf(tenant) !== null) void this.confirm(this.keys.heard(stamp));
+    };
+    const feed = new ChangeFeed(this.calls.client, this.keys.channel, hear);
     return feed.start(this.calls.deadlineMs);
+  }
+
+  /** Whoever announced it waits for this a little; without it, a little longer. */
+  private async confirm(key: string): Promise<void> {
+    const { client } = this.calls;
+    await client
+      .pipeline()
+      .incr(key)
+      .pexpire(key, WORD_KEPT_MS)
+      .exec()
+      .catch(() => undefined);
+  }
+
+  /** @param hearers so many at least; a node of a Cluster knows of its own alone */
+  private async untilHeard(key: string, hearers: number): Promise<void> {
+    const end = performance.now() + HEARD_MS;
+    while (performance.now() < end) {
+      const heard = await this.calls.guard('rollout-heard', () => this.calls.client.get(key));
+      if (Number(heard) >= hearers) return;
+      await pause(LOOK_EVERY_MS);
+    }
   }
 
   private copy(quota: TenantQuota, ttlMs: number): { keys: string[]; args: string[] } {
