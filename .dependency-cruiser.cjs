@@ -52,6 +52,12 @@ module.exports = {
       [CORE, npm('@opentelemetry')],
       'An adapter knows the core and its own driver.',
     ),
+    only(
+      'command-line',
+      'cli/',
+      [CORE, npm('commander', 'cli-table3', 'cli-progress', 'zod')],
+      'The command line talks to a service, and needs no store.',
+    ),
     {
       name: 'composition-root',
       comment: 'Only the composition root chooses concrete adapters; the rest asks for ports.',

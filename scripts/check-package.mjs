@@ -99,4 +99,6 @@ const tsc = [
 ];
 execFileSync(process.execPath, tsc, { cwd: consumer, stdio: 'inherit' });
 execFileSync(process.execPath, ['main.js'], { cwd: consumer, stdio: 'inherit', timeout: 30_000 });
+const bin = join(modules, manifest.name, manifest.bin[manifest.name]);
+execFileSync(process.execPath, [bin, '--help'], { cwd: consumer, timeout: 30_000 });
 console.log(`ok: ${packed} installs, compiles and runs on its own`);

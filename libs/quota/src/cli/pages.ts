@@ -1,0 +1,34 @@
+import type { AdminClient, Query } from './admin-client';
+import { page, read } from './answers';
+
+/** The largest page that the service gives. */
+export const PAGE = 100;
+
+/** Items of a list, page by page, as long as there are more and somebody wants them. */
+export async function* itemsOf(
+  client: AdminClient,
+  path: string,
+  query: Query,
+  cursor = 'after',
+): AsyncGenerator {
+  let next: string | number | null = null;
+  do {
+    const asked = { ...query, limit: PAGE, ...(next !== null && { [cursor]: next }) };
+    const answer = read(page, await client.call('GET', path, { query: asked }));
+    yield* answer.items;
+    ({ next } = answer);
+  } while (next !== null);
+}
+
+/** The first so many, and whether there are more. */
+export async function firstOf(
+  items: AsyncIterable<unknown>,
+  most: number,
+): Promise<{ items: unknown[]; more: boolean }> {
+  const first: unknown[] = [];
+  for await (const item of items) {
+    if (first.length === most) return { items: first, more: true };
+    first.push(item);
+  }
+  return { items: first, more: false };
+}
