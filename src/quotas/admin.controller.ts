@@ -34,7 +34,7 @@ import {
   ApiReconciles,
   ApiSetsQuota,
 } from './admin.openapi';
-import { quotaBody, type QuotaBody } from './quota.schema';
+import { patchOf, quotaBody, type QuotaBody } from './quota.schema';
 import {
   quotaView,
   reconcileView,
@@ -95,8 +95,8 @@ export class AdminController {
     @Headers('if-match') ifMatch: string | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<Plain<QuotaView>> {
-    const { version, ...patch } = body;
-    const { row, created } = await this.admin.set(tenant, patch, change(actor, ifMatch, version));
+    const options = change(actor, ifMatch, body.version);
+    const { row, created } = await this.admin.set(tenant, patchOf(body), options);
     response.status(created ? 201 : 200);
     return this.answer(response, row);
   }

@@ -1,7 +1,10 @@
 import { ApiProperty } from '@nestjs/swagger';
 import {
   bytesToMb,
+  PLAN_NAMES,
+  planWith,
   usedBytes,
+  type PlanName,
   type QuotaDecision,
   type QuotaMode,
   type QuotaRow,
@@ -90,6 +93,13 @@ export class QuotaView {
   @ApiProperty({ example: 10 })
   overageLimitMb!: number;
 
+  @ApiProperty({
+    enum: PLAN_NAMES,
+    nullable: true,
+    description: 'The plan with exactly these limits, worked out and not kept; null: none',
+  })
+  plan!: PlanName | null;
+
   @ApiProperty({ enum: MODES, nullable: true, description: 'null follows the rollout' })
   mode!: QuotaMode | null;
 
@@ -161,7 +171,8 @@ export function usageView(usage: Usage): Plain<UsageView> {
 export function quotaView(row: QuotaRow, usage: Usage | null): Plain<QuotaView> {
   const { tenant, quotaMb, overageAllowed, overageLimitMb, mode, version } = row;
   return {
-    ...{ tenantId: tenant, quotaMb, overageAllowed, overageLimitMb, mode, version },
+    ...{ tenantId: tenant, quotaMb, overageAllowed, overageLimitMb, plan: planWith(row) },
+    ...{ mode, version },
     usage: usage && usageView(usage),
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),

@@ -51,6 +51,7 @@ export {
   type QuotaEvents,
   type StoreName,
 } from './core/observer';
+export { PLAN_NAMES, QUOTA_PLANS, planWith, type PlanLimits, type PlanName } from './core/plans';
 export { limitsOf, type QuotaLimits, type QuotaMode, type TenantQuota } from './core/quota';
 export { QuotaAdmin } from './core/quota-admin';
 export { QuotaCacheService, type QuotaCacheOptions } from './core/quota-cache.service';

@@ -26,6 +26,7 @@ export * from './ledger-rebuild';
 export * from './observer';
 export * from './outage-budget';
 export * from './pending-announcements';
+export * from './plans';
 export * from './quota';
 export * from './quota-admin';
 export * from './quota-cache.service';
