@@ -15,6 +15,7 @@ import { HttpAdapterHost } from '@nestjs/core';
 import {
   parseTenantId,
   QuotaAdmin,
+  QuotaExplainer,
   UsageTracker,
   type ChangeOptions,
   type QuotaRow,
@@ -29,11 +30,13 @@ import { AdminGuard, CurrentActor } from '../tenancy/identity.guards';
 import {
   ApiAdmin,
   ApiDeletesQuota,
+  ApiExplainsQuota,
   ApiListsQuotas,
   ApiReadsQuota,
   ApiReconciles,
   ApiSetsQuota,
 } from './admin.openapi';
+import { explanationView, type ExplanationView } from './explain.views';
 import { patchOf, quotaBody, type QuotaBody } from './quota.schema';
 import {
   quotaView,
@@ -56,6 +59,7 @@ interface Response {
 export class AdminController {
   constructor(
     private readonly admin: QuotaAdmin,
+    private readonly explainer: QuotaExplainer,
     private readonly tracker: UsageTracker,
     private readonly store: CacheStore,
     private readonly adapterHost: HttpAdapterHost,
@@ -84,6 +88,12 @@ export class AdminController {
     const row = await this.admin.get(tenant);
     if (row === null) throw noQuota();
     return this.answer(response, row);
+  }
+
+  @Get(':tenantId/explain')
+  @ApiExplainsQuota()
+  async explain(@Param('tenantId') tenant: string): Promise<Plain<ExplanationView>> {
+    return explanationView(await this.explainer.explain(tenant));
   }
 
   @Put(':tenantId')

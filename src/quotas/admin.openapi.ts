@@ -12,6 +12,7 @@ import {
 } from '@nestjs/swagger';
 import { z } from 'zod';
 import { ApiAdminAuth, ApiProblem } from '../http/openapi';
+import { ExplanationView } from './explain.views';
 import { quotaBody } from './quota.schema';
 import { QuotaPageView, QuotaView, ReconcileView } from './quota.views';
 
@@ -54,6 +55,16 @@ export const ApiReadsQuota = (): Decorator =>
     ApiTenantParam(),
     ApiOkResponse({ type: QuotaView }),
     ApiProblem(404),
+  );
+
+export const ApiExplainsQuota = (): Decorator =>
+  applyDecorators(
+    ApiOperation({
+      summary: 'What the next write of a tenant would be decided by, and why',
+      description: 'As this instance sees it: limit, configuration, usage, mode, store.',
+    }),
+    ApiTenantParam(),
+    ApiOkResponse({ type: ExplanationView }),
   );
 
 export const ApiSetsQuota = (): Decorator =>

@@ -151,9 +151,14 @@ export function standingView(status: QuotaStatus): Plain<StandingView> {
     overageLimitMb: bytesToMb(status.overageBytes),
     ...usageView(status),
     remainingBytes: Math.max(0, quotaBytes - used),
-    percent: Number(((used / quotaBytes) * 100).toFixed(2)),
+    percent: percentOf(used, quotaBytes),
     thresholds: { warnAboveBytes: quotaBytes, rejectAboveBytes: hardBytes },
   };
+}
+
+/** With two decimals at most. */
+export function percentOf(used: number, quotaBytes: number): number {
+  return Number(((used / quotaBytes) * 100).toFixed(2));
 }
 
 export function usageView(usage: Usage): Plain<UsageView> {

@@ -57,6 +57,12 @@ export { QuotaAdmin } from './core/quota-admin';
 export { QuotaCacheService, type QuotaCacheOptions } from './core/quota-cache.service';
 export { QuotaChecker, type QuotaCheckerOptions } from './core/quota-checker';
 export {
+  QuotaExplainer,
+  type ConfigurationCopy,
+  type ModeExplanation,
+  type QuotaExplanation,
+} from './core/quota-explainer';
+export {
   QuotaRollout,
   overallMode,
   type RolloutOptions,
@@ -80,7 +86,13 @@ export {
   type ReservationOptions,
   type ReservationState,
 } from './core/reservation';
-export { resolveMode, rolloutBucket, type Rollout } from './core/rollout';
+export {
+  modeReason,
+  resolveMode,
+  rolloutBucket,
+  type ModeReason,
+  type Rollout,
+} from './core/rollout';
 export { RolloutAdmin, type RolloutReport } from './core/rollout-admin';
 export { MAX_ROLLOUT_HISTORY, MAX_ROLLOUT_TENANTS, rolloutFields } from './core/rollout-change';
 export {
