@@ -13,7 +13,6 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import {
-  parseTenantId,
   QuotaAdmin,
   QuotaExplainer,
   UsageTracker,
@@ -22,7 +21,7 @@ import {
   type Usage,
 } from '@app/quota';
 import { CacheStore } from '../cache/cache-store';
-import { invalidInput, ProblemException } from '../http/problem';
+import { ProblemException } from '../http/problem';
 import type { Plain } from '../http/openapi';
 import { JsonBody } from '../http/json-body';
 import { versionOf } from '../http/version';
@@ -37,7 +36,8 @@ import {
   ApiSetsQuota,
 } from './admin.openapi';
 import { explanationView, type ExplanationView } from './explain.views';
-import { patchOf, quotaBody, type QuotaBody } from './quota.schema';
+import { parseQuery } from './query';
+import { listOf, listQuery, patchOf, quotaBody, type QuotaBody } from './quota.schema';
 import {
   quotaView,
   reconcileView,
@@ -45,8 +45,6 @@ import {
   type QuotaView,
   type ReconcileView,
 } from './quota.views';
-
-const MAX_PAGE = 100;
 
 interface Response {
   status(code: number): unknown;
@@ -66,16 +64,9 @@ export class AdminController {
   ) {}
 
   @Get()
-  @ApiListsQuotas(MAX_PAGE)
-  async list(
-    @Query('limit') limit: unknown,
-    @Query('after') after: unknown,
-  ): Promise<Plain<QuotaPageView>> {
-    const query = {
-      limit: limit === undefined ? MAX_PAGE : parseLimit(limit),
-      ...(after !== undefined && { after: parseTenantId(after) }),
-    };
-    const { rows, next } = await this.admin.list(query);
+  @ApiListsQuotas()
+  async list(@Query() query: unknown): Promise<Plain<QuotaPageView>> {
+    const { rows, next } = await this.admin.list(listOf(parseQuery(listQuery, query)));
     return { items: await Promise.all(rows.map((row) => this.view(row))), next };
   }
 
@@ -153,12 +144,6 @@ export class AdminController {
 
 function noQuota(): ProblemException {
   return new ProblemException(404, 'not_found', 'The tenant has no quota of its own.');
-}
-
-function parseLimit(limit: unknown): number {
-  const value = typeof limit === 'string' && /^[1-9]\d{0,2}$/.test(limit) ? Number(limit) : 0;
-  if (value >= 1 && value <= MAX_PAGE) return value;
-  throw invalidInput('limit', `a whole number, 1 to ${MAX_PAGE}`);
 }
 
 function change(actor: string, ifMatch: string | undefined, version?: number): ChangeOptions {

@@ -10,11 +10,13 @@ import {
   ApiResponse,
   ApiTags,
 } from '@nestjs/swagger';
+import { PLAN_NAMES } from '@app/quota';
 import { z } from 'zod';
 import { ApiAdminAuth, ApiProblem } from '../http/openapi';
 import { ExplanationView } from './explain.views';
+import { MAX_PAGE } from './query';
 import { quotaBody } from './quota.schema';
-import { QuotaPageView, QuotaView, ReconcileView } from './quota.views';
+import { MODES, QuotaPageView, QuotaView, ReconcileView } from './quota.views';
 
 type Decorator = ClassDecorator & MethodDecorator;
 
@@ -37,15 +39,38 @@ const ApiIfMatch = (): Decorator =>
     ApiProblem(409),
   );
 
-export const ApiListsQuotas = (maxPage: number): Decorator =>
+/** A page of `limit` items, which goes on at a cursor. */
+const ApiPage = (cursor: string, type: 'string' | 'integer', description: string): Decorator =>
   applyDecorators(
-    ApiOperation({ summary: 'Quotas in the order of their tenant ids' }),
     ApiQuery({
       name: 'limit',
       required: false,
-      schema: { type: 'integer', minimum: 1, maximum: maxPage, default: maxPage },
+      schema: { type: 'integer', minimum: 1, maximum: MAX_PAGE, default: MAX_PAGE },
     }),
-    ApiQuery({ name: 'after', required: false, description: 'Goes on after this tenant id' }),
+    ApiQuery({ name: cursor, required: false, description, schema: { type } }),
+  );
+
+const ApiFilter = (name: string, description: string, values: readonly string[]): Decorator =>
+  applyDecorators(
+    ApiQuery({ name, required: false, description, schema: { type: 'string', enum: [...values] } }),
+  );
+
+export const ApiListsQuotas = (): Decorator =>
+  applyDecorators(
+    ApiOperation({
+      summary: 'Quotas in the order of their tenant ids',
+      description: 'Filters go by the usage as it was last synchronised; all given must hold.',
+    }),
+    ApiPage('after', 'string', 'Goes on after this tenant id'),
+    ApiFilter('over', 'Those that use more than their quota', ['true']),
+    ApiQuery({
+      name: 'near',
+      required: false,
+      description: 'Those that use at least so much of it, in percent',
+      schema: { type: 'number', minimum: 0, maximum: 100 },
+    }),
+    ApiFilter('mode', 'Those with this mode of their own; null: none', [...MODES, 'null']),
+    ApiFilter('plan', "Those with exactly this plan's limits", PLAN_NAMES),
     ApiOkResponse({ type: QuotaPageView }),
   );
 

@@ -12,9 +12,8 @@ import {
   type TenantQuota,
 } from '@app/quota';
 import type { Plain } from '../http/openapi';
-import { percentOf, ThresholdsView, UsageView, usageView } from './quota.views';
+import { MODES, percentOf, ThresholdsView, UsageView, usageView } from './quota.views';
 
-const MODES = ['off', 'shadow', 'enforce'];
 const REASONS = [
   ...['kill_switch', 'off', 'tenant_mode', 'named', 'log_only'],
   ...['everyone', 'within_percent', 'beyond_percent'],

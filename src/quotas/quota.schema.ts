@@ -1,5 +1,12 @@
-import { MAX_QUOTA_MB, PLAN_NAMES, QUOTA_PLANS, type QuotaPatch } from '@app/quota';
+import {
+  MAX_QUOTA_MB,
+  PLAN_NAMES,
+  QUOTA_PLANS,
+  type QuotaListQuery,
+  type QuotaPatch,
+} from '@app/quota';
 import { z } from 'zod';
+import { limit, percent, strict, tenant } from './query';
 
 const toggle = z.boolean({ error: 'true or false' });
 const wholeMb = (min: number): z.ZodNumber => {
@@ -53,6 +60,32 @@ export const quotaBody = z
       context.addIssue({ code: 'custom', path: [field], message });
     }
   });
+
+const MODE = 'off, shadow, enforce, or null: none of its own';
+
+/** Which quotas are listed. */
+export const listQuery = strict({
+  limit,
+  after: tenant.optional(),
+  over: z.literal('true', { error: 'true' }).optional(),
+  near: percent.optional(),
+  mode: z.enum(['off', 'shadow', 'enforce', 'null'], { error: MODE }).optional(),
+  plan: z.enum(PLAN_NAMES, { error: PLAN }).optional(),
+});
+
+export type ListQuery = z.output<typeof listQuery>;
+
+/** What the query asks of the store. */
+export function listOf({ limit, after, over, near, mode, plan }: ListQuery): QuotaListQuery {
+  return {
+    limit,
+    ...(after !== undefined && { after }),
+    ...(over !== undefined && { over: true }),
+    ...(near !== undefined && { nearPercent: near }),
+    ...(mode !== undefined && { mode: mode === 'null' ? null : mode }),
+    ...(plan !== undefined && { plan }),
+  };
+}
 
 export type QuotaBody = z.output<typeof quotaBody>;
 

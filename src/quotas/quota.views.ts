@@ -14,7 +14,7 @@ import {
 } from '@app/quota';
 import type { Plain } from '../http/openapi';
 
-const MODES = ['off', 'shadow', 'enforce'];
+export const MODES = ['off', 'shadow', 'enforce'];
 
 /** What a tenant holds. */
 export class UsageView {
@@ -109,6 +109,12 @@ export class QuotaView {
   @ApiProperty({ type: UsageView, nullable: true, description: 'null: the ledger did not answer' })
   usage!: Plain<UsageView> | null;
 
+  @ApiProperty({
+    description: 'Used when it was last synchronised, which is what filters go by',
+    example: 31_457_280,
+  })
+  syncedUsedBytes!: number;
+
   @ApiProperty({ format: 'date-time' })
   createdAt!: string;
 
@@ -179,6 +185,7 @@ export function quotaView(row: QuotaRow, usage: Usage | null): Plain<QuotaView> 
     ...{ tenantId: tenant, quotaMb, overageAllowed, overageLimitMb, plan: planWith(row) },
     ...{ mode, version },
     usage: usage && usageView(usage),
+    syncedUsedBytes: row.currentUsageBytes,
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
   };

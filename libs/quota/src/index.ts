@@ -74,6 +74,8 @@ export {
   MAX_QUOTA_MB,
   QuotaStore,
   type ChangeOptions,
+  type QuotaFilter,
+  type QuotaListQuery,
   type QuotaPage,
   type QuotaPatch,
 } from './core/quota-store';

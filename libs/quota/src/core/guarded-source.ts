@@ -2,7 +2,13 @@ import type { Breaker } from './breaker';
 import { inTime } from './budget';
 import type { TenantQuota } from './quota';
 import { SharedQuotaCache, type QuotaRow } from './quota-source';
-import { QuotaStore, type ChangeOptions, type QuotaPage, type QuotaPatch } from './quota-store';
+import {
+  QuotaStore,
+  type ChangeOptions,
+  type QuotaListQuery,
+  type QuotaPage,
+  type QuotaPatch,
+} from './quota-store';
 
 const LOAD_DEADLINE_MS = 400;
 
@@ -22,7 +28,7 @@ export class GuardedQuotaStore extends QuotaStore {
     );
   }
 
-  list(query: { after?: string; limit: number }): Promise<QuotaPage> {
+  list(query: QuotaListQuery): Promise<QuotaPage> {
     return this.breaker.run('config', () => this.inner.list(query));
   }
 

@@ -33,6 +33,7 @@ export * from './quota-admin';
 export * from './quota-cache.service';
 export * from './quota-checker';
 export * from './quota-explainer';
+export * from './quota-filter';
 export * from './quota-rollout';
 export * from './quota-source';
 export * from './quota-store';

@@ -1,9 +1,9 @@
-import type { QuotaPatch } from './quota-store';
-
 /** What a plan sets, in whole MB. */
-export type PlanLimits = Required<
-  Pick<QuotaPatch, 'quotaMb' | 'overageAllowed' | 'overageLimitMb'>
->;
+export interface PlanLimits {
+  readonly quotaMb: number;
+  readonly overageAllowed: boolean;
+  readonly overageLimitMb: number;
+}
 
 /** A tenth on top is tolerated with a warning, in whole MB. */
 function planOf(quotaMb: number): PlanLimits {

@@ -1,7 +1,13 @@
 import { Budget } from './budget';
 import type { QuotaObserver } from './observer';
 import type { QuotaCacheService } from './quota-cache.service';
-import type { ChangeOptions, QuotaPage, QuotaPatch, QuotaStore } from './quota-store';
+import type {
+  ChangeOptions,
+  QuotaListQuery,
+  QuotaPage,
+  QuotaPatch,
+  QuotaStore,
+} from './quota-store';
 import type { QuotaRow } from './quota-source';
 import type { Reconciler, ReconcileReport } from './reconciler';
 import { parseTenantId } from './tenant';
@@ -20,8 +26,8 @@ export class QuotaAdmin {
     private readonly observer: QuotaObserver,
   ) {}
 
-  /** Rows in the order of their tenant ids. */
-  list(query: { after?: string; limit: number }): Promise<QuotaPage> {
+  /** Rows in the order of their tenant ids. Throws as {@link QuotaStore.list}. */
+  list(query: QuotaListQuery): Promise<QuotaPage> {
     return this.store.list(query);
   }
 

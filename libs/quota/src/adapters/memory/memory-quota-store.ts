@@ -5,10 +5,12 @@ import {
   parsePageQuery,
   parseQuotaPatch,
 } from '../../core/quota-change';
+import { matchesFilter } from '../../core/quota-filter';
 import type { QuotaRow } from '../../core/quota-source';
 import {
   QuotaStore,
   type ChangeOptions,
+  type QuotaListQuery,
   type QuotaPage,
   type QuotaPatch,
 } from '../../core/quota-store';
@@ -32,11 +34,13 @@ export class MemoryQuotaStore extends QuotaStore {
     return { row: row === undefined ? null : copy(row), stamp: this.stamps.get(tenant) ?? 0 };
   }
 
-  async list(query: { after?: string; limit: number }): Promise<QuotaPage> {
-    const { after, limit } = parsePageQuery(query);
-    const tenants = [...this.rows.keys()].filter((tenant) => tenant > after).sort();
-    const rows = tenants.slice(0, limit).flatMap((tenant) => this.rows.get(tenant) ?? []);
-    const more = tenants.length > limit;
+  async list(query: QuotaListQuery): Promise<QuotaPage> {
+    const { after, limit, filter } = parsePageQuery(query);
+    const found = [...this.rows.values()]
+      .filter((row) => row.tenant > after && matchesFilter(row, filter))
+      .sort((one, other) => (one.tenant < other.tenant ? -1 : 1));
+    const rows = found.slice(0, limit);
+    const more = found.length > limit;
     return { rows: rows.map(copy), next: more ? (rows.at(-1)?.tenant ?? null) : null };
   }
 

@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { QUOTA_PLANS } from '../../core/plans';
 import { InvalidOptionsError, QuotaConflictError } from '../../core/errors';
 import {
   QUOTA_ROW_DEFAULTS,
@@ -10,6 +11,8 @@ import type { QuotaRow } from '../../core/quota-source';
 import {
   QuotaStore,
   type ChangeOptions,
+  type QuotaFilter,
+  type QuotaListQuery,
   type QuotaPage,
   type QuotaPatch,
 } from '../../core/quota-store';
@@ -52,10 +55,11 @@ export class PostgresQuotaStore extends QuotaStore {
     return withConnection(this.dataSource, 'config', read, LOAD_WAIT_MS);
   }
 
-  async list(query: { after?: string; limit: number }): Promise<QuotaPage> {
-    const { after, limit } = parsePageQuery(query);
+  async list(query: QuotaListQuery): Promise<QuotaPage> {
+    const { after, limit, filter } = parsePageQuery(query);
+    const values = [after, limit + 1, ...filterValues(filter)];
     return withConnection(this.dataSource, 'config', async (session) => {
-      const raw = await session.query(LIST, [after, limit + 1]);
+      const raw = await session.query(LIST, values);
       const rows = raw.slice(0, limit).map(toQuotaRow);
       return { rows, next: raw.length > limit ? (rows.at(-1)?.tenant ?? null) : null };
     });
@@ -138,6 +142,17 @@ async function lockTenant(
     throw new QuotaConflictError(tenant, version);
   }
   return before;
+}
+
+/** As {@link LIST} takes them, from its third parameter on. */
+function filterValues({ over, nearPercent, mode, plan }: QuotaFilter): unknown[] {
+  const limits = plan === undefined ? undefined : QUOTA_PLANS[plan];
+  return [
+    over ?? false,
+    nearPercent ?? null,
+    mode === undefined ? null : (mode ?? 'null'),
+    ...[limits?.quotaMb ?? null, limits?.overageAllowed ?? null, limits?.overageLimitMb ?? null],
+  ];
 }
 
 /** Unchecked, so that a change can mend a row that breaks the rules; what comes of it is checked. */
