@@ -30,6 +30,7 @@ import {
   ApiAdmin,
   ApiDeletesQuota,
   ApiExplainsQuota,
+  ApiListsQuotaChanges,
   ApiListsQuotas,
   ApiReadsQuota,
   ApiReconciles,
@@ -37,7 +38,15 @@ import {
 } from './admin.openapi';
 import { explanationView, type ExplanationView } from './explain.views';
 import { parseQuery } from './query';
-import { listOf, listQuery, patchOf, quotaBody, type QuotaBody } from './quota.schema';
+import { quotaChangeView, type QuotaChangesView } from './quota-change.views';
+import {
+  changesQuery,
+  listOf,
+  listQuery,
+  patchOf,
+  quotaBody,
+  type QuotaBody,
+} from './quota.schema';
 import {
   quotaView,
   reconcileView,
@@ -85,6 +94,18 @@ export class AdminController {
   @ApiExplainsQuota()
   async explain(@Param('tenantId') tenant: string): Promise<Plain<ExplanationView>> {
     return explanationView(await this.explainer.explain(tenant));
+  }
+
+  @Get(':tenantId/changes')
+  @ApiListsQuotaChanges()
+  async changes(
+    @Param('tenantId') tenant: string,
+    @Query() query: unknown,
+  ): Promise<Plain<QuotaChangesView>> {
+    const { limit, before } = parseQuery(changesQuery, query);
+    const asked = { limit, ...(before !== undefined && { before }) };
+    const { changes, next } = await this.admin.changes(tenant, asked);
+    return { items: changes.map(quotaChangeView), next };
   }
 
   @Put(':tenantId')

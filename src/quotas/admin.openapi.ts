@@ -14,6 +14,7 @@ import { PLAN_NAMES } from '@app/quota';
 import { z } from 'zod';
 import { ApiAdminAuth, ApiProblem } from '../http/openapi';
 import { ExplanationView } from './explain.views';
+import { QuotaChangesView } from './quota-change.views';
 import { MAX_PAGE } from './query';
 import { quotaBody } from './quota.schema';
 import { MODES, QuotaPageView, QuotaView, ReconcileView } from './quota.views';
@@ -90,6 +91,14 @@ export const ApiExplainsQuota = (): Decorator =>
     }),
     ApiTenantParam(),
     ApiOkResponse({ type: ExplanationView }),
+  );
+
+export const ApiListsQuotaChanges = (): Decorator =>
+  applyDecorators(
+    ApiOperation({ summary: 'Who changed a quota, from, to, when; the latest first' }),
+    ApiTenantParam(),
+    ApiPage('before', 'integer', 'Goes on before the change with this stamp'),
+    ApiOkResponse({ type: QuotaChangesView }),
   );
 
 export const ApiSetsQuota = (): Decorator =>

@@ -6,7 +6,10 @@ import {
   type QuotaPatch,
 } from '@app/quota';
 import { z } from 'zod';
-import { limit, percent, strict, tenant } from './query';
+import { limit, percent, strict, tenant, whole } from './query';
+
+/** As many digits as are sure to be exact. */
+const MAX_STAMP = 999_999_999_999_999;
 
 const toggle = z.boolean({ error: 'true or false' });
 const wholeMb = (min: number): z.ZodNumber => {
@@ -60,6 +63,9 @@ export const quotaBody = z
       context.addIssue({ code: 'custom', path: [field], message });
     }
   });
+
+/** Which changes of a quota are listed. */
+export const changesQuery = strict({ limit, before: whole(1, MAX_STAMP).optional() });
 
 const MODE = 'off, shadow, enforce, or null: none of its own';
 

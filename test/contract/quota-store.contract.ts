@@ -365,6 +365,50 @@ export function describeQuotaStore(
       });
     });
 
+    describe('changes', () => {
+      it('tells who changed what, from, to and when, the latest first, beyond the end', async () => {
+        const limits = { quotaMb: 5, overageAllowed: false, overageLimitMb: 10 };
+        const made = await store.change(tenant, { quotaMb: 5 }, { actor: 'ann' });
+        const changed = await store.change(tenant, { mode: 'shadow' }, { actor: 'bob' });
+        const deleted = await store.delete(tenant, { actor: 'cid' });
+        const [first, second] = [
+          { ...limits, mode: null, version: 1 },
+          { ...limits, mode: 'shadow', version: 2 },
+        ];
+        const changedAt = expect.any(Date) as Date;
+        const records = [
+          ...[{ action: 'delete', actor: 'cid', before: second, after: null }],
+          ...[{ action: 'update', actor: 'bob', before: first, after: second }],
+          ...[{ action: 'create', actor: 'ann', before: null, after: first }],
+        ].map((record, i) => ({
+          ...record,
+          ...{ stamp: [deleted?.stamp, changed.stamp, made.stamp][i], changedAt },
+        }));
+        const whole = await store.changes(tenant, { limit: 3 });
+        expect(whole).toEqual({ changes: records, next: null });
+        expect(Date.now() - Number(whole.changes[0]?.changedAt)).toBeLessThan(60_000);
+        const page = await store.changes(tenant, { limit: 2 });
+        expect(page).toEqual({ changes: records.slice(0, 2), next: changed.stamp });
+        const rest = await store.changes(tenant, { limit: 2, before: changed.stamp });
+        expect(rest).toEqual({ changes: records.slice(2), next: null });
+      });
+
+      it('has none of others, nor of a tenant never set', async () => {
+        await store.change(`x${tenant}`, {}, ACTOR);
+        expect(await store.changes(tenant, { limit: 1 })).toEqual({ changes: [], next: null });
+      });
+
+      it.each([
+        { limit: 0 },
+        { limit: 1_001 },
+        { limit: 1, before: -1 },
+        { limit: 1, before: 0.5 },
+      ])('refuses %j', async (query) => {
+        await expect(store.changes(tenant, query)).rejects.toThrow(InvalidWriteError);
+        await expect(store.changes('a b', { limit: 1 })).rejects.toThrow(InvalidTenantError);
+      });
+    });
+
     describe('recordUsage', () => {
       const others = (count: number) => Array.from({ length: count }, () => randomUUID());
       const saying = (bytes: number) => async (names: readonly string[]) =>

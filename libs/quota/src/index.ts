@@ -74,10 +74,12 @@ export {
   MAX_QUOTA_MB,
   QuotaStore,
   type ChangeOptions,
+  type QuotaChangeRecord,
   type QuotaFilter,
   type QuotaListQuery,
   type QuotaPage,
   type QuotaPatch,
+  type QuotaSettings,
 } from './core/quota-store';
 export { TenantReplay, type ProposedLimit, type ReplayedRefusal } from './core/replay';
 export { Reconciler, type ReconcilerOptions, type ReconcileReport } from './core/reconciler';

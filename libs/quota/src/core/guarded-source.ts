@@ -5,6 +5,7 @@ import { SharedQuotaCache, type QuotaRow } from './quota-source';
 import {
   QuotaStore,
   type ChangeOptions,
+  type QuotaChangeRecord,
   type QuotaListQuery,
   type QuotaPage,
   type QuotaPatch,
@@ -42,6 +43,13 @@ export class GuardedQuotaStore extends QuotaStore {
 
   delete(tenant: string, options: ChangeOptions): Promise<{ stamp: number } | null> {
     return this.breaker.run('quota_change', () => this.inner.delete(tenant, options));
+  }
+
+  changes(
+    tenant: string,
+    query: { before?: number; limit: number },
+  ): Promise<{ changes: QuotaChangeRecord[]; next: number | null }> {
+    return this.breaker.run('config', () => this.inner.changes(tenant, query));
   }
 
   recordUsage(

@@ -3,6 +3,7 @@ import type { QuotaObserver } from './observer';
 import type { QuotaCacheService } from './quota-cache.service';
 import type {
   ChangeOptions,
+  QuotaChangeRecord,
   QuotaListQuery,
   QuotaPage,
   QuotaPatch,
@@ -34,6 +35,14 @@ export class QuotaAdmin {
   /** The tenant's row, or null. @throws InvalidTenantError */
   async get(tenant: string): Promise<QuotaRow | null> {
     return (await this.store.load(parseTenantId(tenant))).row;
+  }
+
+  /** Who changed the tenant's quota, the latest first. Throws as {@link QuotaStore.changes}. */
+  changes(
+    tenant: string,
+    query: { before?: number; limit: number },
+  ): Promise<{ changes: QuotaChangeRecord[]; next: number | null }> {
+    return this.store.changes(parseTenantId(tenant), query);
   }
 
   /**

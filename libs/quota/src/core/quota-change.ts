@@ -58,6 +58,7 @@ const FILTER_RULES: { readonly [K in keyof QuotaFilter]-?: Rule } = {
 };
 
 const VERSION_RULE = whole(0, MAX_QUOTA_MB, 'the version the row was read at');
+const STAMP_RULE = whole(0, Number.MAX_SAFE_INTEGER, 'the stamp of a change');
 const LIMIT_RULE = whole(1, MAX_QUOTA_PAGE, 'a whole number of rows');
 
 // A NUL has no place in PostgreSQL's text, and a lone surrogate none in UTF-8.
@@ -110,6 +111,17 @@ export function parsePageQuery(query: QuotaListQuery): {
     if (filter[name] !== undefined) check(name, filter[name], FILTER_RULES[name]);
   }
   return { after: after === undefined ? '' : parseTenantId(after), limit, filter };
+}
+
+/** @throws InvalidWriteError */
+export function parseChangesQuery(query: { before?: number; limit: number }): {
+  before: number | null;
+  limit: number;
+} {
+  const { before, limit } = query;
+  check('limit', limit, LIMIT_RULE);
+  if (before !== undefined) check('before', before, STAMP_RULE);
+  return { before: before ?? null, limit };
 }
 
 function check(where: string, value: unknown, rule: Rule): void {

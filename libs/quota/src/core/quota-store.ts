@@ -50,6 +50,25 @@ export interface QuotaPage {
   readonly next: string | null;
 }
 
+/** What a change of a quota went from, or to. */
+export type QuotaSettings = Pick<
+  QuotaRow,
+  'quotaMb' | 'overageAllowed' | 'overageLimitMb' | 'mode' | 'version'
+>;
+
+/** A line of the audit trail. */
+export interface QuotaChangeRecord {
+  /** The stamp of the change; rises with each change of a tenant. */
+  readonly stamp: number;
+  readonly action: 'create' | 'update' | 'delete';
+  readonly actor: string;
+  /** Null for `create`. */
+  readonly before: QuotaSettings | null;
+  /** Null for `delete`. */
+  readonly after: QuotaSettings | null;
+  readonly changedAt: Date;
+}
+
 /** A source that can be changed. Every change and its audit row are one transaction. */
 export abstract class QuotaStore extends QuotaSource {
   /** Rows in the order of their tenant ids. @throws InvalidWriteError, InvalidTenantError */
@@ -68,6 +87,17 @@ export abstract class QuotaStore extends QuotaSource {
 
   /** Deletes the row; null when there was none. Throws as {@link change}. */
   abstract delete(tenant: string, options: ChangeOptions): Promise<{ stamp: number } | null>;
+
+  /**
+   * The tenant's changes, the latest first; those of a deleted tenant too.
+   *
+   * @param query `before`: goes on before this stamp; `limit`: 1 to 1,000
+   * @throws InvalidWriteError, InvalidTenantError
+   */
+  abstract changes(
+    tenant: string,
+    query: { before?: number; limit: number },
+  ): Promise<{ changes: QuotaChangeRecord[]; next: number | null }>;
 
   /**
    * Writes what these tenants use into the rows there are, for people and queries to look at; the

@@ -4,6 +4,7 @@ import { InvalidOptionsError, QuotaConflictError } from '../../core/errors';
 import {
   QUOTA_ROW_DEFAULTS,
   parseChangeOptions,
+  parseChangesQuery,
   parsePageQuery,
   parseQuotaPatch,
 } from '../../core/quota-change';
@@ -11,6 +12,7 @@ import type { QuotaRow } from '../../core/quota-source';
 import {
   QuotaStore,
   type ChangeOptions,
+  type QuotaChangeRecord,
   type QuotaFilter,
   type QuotaListQuery,
   type QuotaPage,
@@ -18,8 +20,8 @@ import {
 } from '../../core/quota-store';
 import { parseTenantId } from '../../core/tenant';
 import { exactNumber } from './bigint';
-import { toQuotaRow, toStamp } from './quota-rows';
-import { BEFORE, DELETE, LIST, LOAD, LOCK, PUT, RECORD_USAGE, ROWS_OF } from './quota-sql';
+import { toChangeRecord, toQuotaRow, toStamp } from './quota-rows';
+import { BEFORE, CHANGES, DELETE, LIST, LOAD, LOCK, PUT, RECORD_USAGE, ROWS_OF } from './quota-sql';
 import { TenantTurns } from './tenant-turns';
 import { unavailable } from './database-errors';
 import { inTransaction, withConnection, type Row, type Session } from './session';
@@ -96,6 +98,19 @@ export class PostgresQuotaStore extends QuotaStore {
       if ((await lockTenant(session, tenant, expectedVersion)) === undefined) return null;
       const [raw] = await session.query(DELETE, [tenant, actor]);
       return { stamp: toStamp(raw) };
+    });
+  }
+
+  async changes(
+    tenant: string,
+    query: { before?: number; limit: number },
+  ): Promise<{ changes: QuotaChangeRecord[]; next: number | null }> {
+    parseTenantId(tenant);
+    const { before, limit } = parseChangesQuery(query);
+    return withConnection(this.dataSource, 'config', async (session) => {
+      const raw = await session.query(CHANGES, [tenant, before, limit + 1]);
+      const changes = raw.slice(0, limit).map(toChangeRecord);
+      return { changes, next: raw.length > limit ? (changes.at(-1)?.stamp ?? null) : null };
     });
   }
 

@@ -76,6 +76,12 @@ export const DELETE = `
   SELECT $1, $2, 'delete', ${SNAPSHOT} FROM old
   RETURNING id AS stamp`;
 
+/** $1 tenant, $2 stamp that they are below, or null, $3 limit */
+export const CHANGES = `
+  SELECT id, action, actor, before, after, changed_at FROM quota_changes
+  WHERE tenant_id = $1 AND ($2::bigint IS NULL OR id < $2::bigint)
+  ORDER BY id DESC LIMIT $3`;
+
 /** Those of the tenants that have a row, and the time at which reading their usage begins. $1 tenants */
 export const ROWS_OF = `
   SELECT tenant_id, clock_timestamp()::text AS read_at
