@@ -31,6 +31,9 @@ export class QuotaLog implements OnModuleInit {
     observer.on('changed', ({ tenant, stamp, actor }) => {
       logger.info({ tenantId: tenant, stamp, actor }, 'quota_changed');
     });
+    observer.on('evicted', ({ tenant, actor, evicted, freedBytes }) => {
+      logger.info({ tenantId: tenant, actor, evicted, freedBytes }, 'quota_evicted');
+    });
     observer.on('rollout', ({ version, actor, mode }) => {
       logger.info({ version, actor, mode }, 'quota_rollout_changed');
     });

@@ -13,11 +13,13 @@ import {
 import { PLAN_NAMES } from '@app/quota';
 import { z } from 'zod';
 import { ApiAdminAuth, ApiProblem } from '../http/openapi';
+import { MAX_EVICTED } from '../cache/eviction';
+import { evictionBody } from './eviction.schema';
 import { ExplanationView } from './explain.views';
 import { QuotaChangesView } from './quota-change.views';
 import { MAX_PAGE } from './query';
 import { quotaBody } from './quota.schema';
-import { MODES, QuotaPageView, QuotaView, ReconcileView } from './quota.views';
+import { EvictionView, MODES, QuotaPageView, QuotaView, ReconcileView } from './quota.views';
 
 type Decorator = ClassDecorator & MethodDecorator;
 
@@ -131,4 +133,16 @@ export const ApiReconciles = (): Decorator =>
     ApiOperation({ summary: 'Recompute the usage of a tenant from its entries' }),
     ApiTenantParam(),
     ApiOkResponse({ type: ReconcileView }),
+  );
+
+export const ApiEvicts = (): Decorator =>
+  applyDecorators(
+    ApiOperation({
+      summary: 'Remove entries of a tenant: all, or until a target',
+      description: `At most ${MAX_EVICTED} entries a call. Those written first go first where the storage knows.`,
+    }),
+    ApiTenantParam(),
+    ApiBody({ schema: z.toJSONSchema(evictionBody, { target: 'openapi-3.0' }) as object }),
+    ApiOkResponse({ type: EvictionView }),
+    ApiProblem(404),
   );

@@ -130,6 +130,20 @@ export class QuotaPageView {
   next!: string | null;
 }
 
+export class EvictionView {
+  @ApiProperty({ description: 'Entries removed', example: 1_000 })
+  evicted!: number;
+
+  @ApiProperty({ description: 'Bytes that the usage fell by', example: 31_457_280 })
+  freedBytes!: number;
+
+  @ApiProperty({ description: 'Used afterwards', example: 0 })
+  usedBytes!: number;
+
+  @ApiProperty({ description: 'false: there is more to remove; call again' })
+  done!: boolean;
+}
+
 export class ReconcileView {
   @ApiProperty({ example: 'starter' })
   tenantId!: string;
