@@ -146,8 +146,9 @@ describe('list', () => {
         for (const { tenantId } of items.filter((item) => item.tenantId.startsWith(prefix))) {
           found += tenantId.slice(prefix.length);
         }
-        if (json['next'] === null) return found;
-        after = String(json['next']);
+        const next = json['next'] as string | null;
+        if (next === null) return found;
+        after = next;
       }
     };
     expect(await listed('over=true')).toBe('b');

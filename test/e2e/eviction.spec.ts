@@ -83,16 +83,19 @@ describe.each(['embedded', 'redis', 'postgres'] as const)('evicting, %s', (store
     await expectExact(tenant, keys);
   });
 
-  it.each([{}, { all: false }, { all: true, targetMb: 1 }, { targetMb: -1 }, { targetPercent: 101 }])(
-    'refuses %j',
-    async (body) => {
-      const tenant = await service.tenant({ quotaMb: 1 });
-      await tenant.put('a', 5);
-      const { status, json } = await evict(tenant, body);
-      expect([status, json['error']]).toEqual([400, 'invalid_request']);
-      expect(await tenant.used()).toBe(5);
-    },
-  );
+  it.each([
+    {},
+    { all: false },
+    { all: true, targetMb: 1 },
+    { targetMb: -1 },
+    { targetPercent: 101 },
+  ])('refuses %j', async (body) => {
+    const tenant = await service.tenant({ quotaMb: 1 });
+    await tenant.put('a', 5);
+    const { status, json } = await evict(tenant, body);
+    expect([status, json['error']]).toEqual([400, 'invalid_request']);
+    expect(await tenant.used()).toBe(5);
+  });
 });
 
 it('stops at 1,000 entries, and says that there are more', async () => {

@@ -36,7 +36,7 @@ export type ModeReason =
   | 'within_percent'
   | 'beyond_percent';
 
-const MODES: { readonly [R in Exclude<ModeReason, 'tenant_mode'>]: QuotaMode } = {
+const MODES: Readonly<Record<Exclude<ModeReason, 'tenant_mode'>, QuotaMode>> = {
   off: 'off',
   named: 'enforce',
   log_only: 'shadow',

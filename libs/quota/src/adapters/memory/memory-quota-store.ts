@@ -90,9 +90,12 @@ export class MemoryQuotaStore extends QuotaStore {
     const found = this.log.filter(
       (change) => change.tenant === tenant && (before === null || change.stamp < before),
     );
-    const changes = found
-      .slice(0, limit)
-      .map(({ tenant: _tenant, ...change }) => structuredClone(change));
+    const changes = found.slice(0, limit).map(({ tenant: _tenant, ...change }) => ({
+      ...change,
+      before: change.before && { ...change.before },
+      after: change.after && { ...change.after },
+      changedAt: new Date(change.changedAt),
+    }));
     return { changes, next: found.length > limit ? (changes.at(-1)?.stamp ?? null) : null };
   }
 
