@@ -30,7 +30,16 @@ export interface CacheReading {
 
 export interface CacheRemoval {
   readonly removed: boolean;
+  /** Bytes that the tenant's usage fell by. */
+  readonly freedBytes: number;
   readonly usage: Usage | null;
+}
+
+/** An entry that may go. */
+export interface EvictableEntry {
+  readonly key: string;
+  /** Of the write that stored it, where the storage has such. */
+  readonly version?: number;
 }
 
 /** Where values are kept. Any method may throw QuotaUnavailableError (503). */
@@ -48,6 +57,17 @@ export abstract class CacheStore {
 
   /** Never refused. */
   abstract remove(tenant: string, key: string): Promise<CacheRemoval>;
+
+  /**
+   * Entries in the order in which they should go, `limit` at most. `complete`: there were no others.
+   */
+  abstract evictable(
+    tenant: string,
+    limit: number,
+  ): Promise<{ readonly entries: EvictableEntry[]; readonly complete: boolean }>;
+
+  /** As {@link remove}; but a value written since the entry was listed stays, where that can be told. */
+  abstract evict(tenant: string, entry: EvictableEntry): Promise<CacheRemoval>;
 
   /** Removes what the tenant has stored, after its quota and usage were deleted. */
   abstract purge(tenant: string): Promise<void>;

@@ -13,6 +13,7 @@ import { SettingsModule } from '../config/settings.module';
 import type { Settings } from '../config/settings.schema';
 import { CacheController } from './cache.controller';
 import { CacheStore } from './cache-store';
+import { Eviction } from './eviction';
 import { LedgerCacheStore } from './ledger-cache-store';
 import { PostgresCacheStore } from './postgres-cache-store';
 import { PostgresEntryRepository } from './postgres-entry-repository';
@@ -26,6 +27,7 @@ import { ValueDatabase } from './value-database';
   controllers: [CacheController],
   providers: [
     QuotaStanding,
+    Eviction,
     PostgresUpkeep,
     {
       provide: ValueDatabase,
@@ -67,6 +69,6 @@ import { ValueDatabase } from './value-database';
       },
     },
   ],
-  exports: [CacheStore],
+  exports: [CacheStore, Eviction],
 })
 export class CacheModule {}

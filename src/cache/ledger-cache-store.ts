@@ -16,11 +16,18 @@ import {
   type CacheReading,
   type CacheRemoval,
   type CacheWrite,
+  type EvictableEntry,
   type StoredEntry,
 } from './cache-store';
 
 /** How often a write is taken anew because the tenant's quota changed meanwhile. */
 const MAX_ROUNDS = 3;
+
+/** Entries that are looked at to find those that should go first, in pages. */
+const MAX_LISTED = 10_000;
+const LISTED_AT_ONCE = 1_000;
+
+type LedgerPage = Awaited<ReturnType<ValueTracker['entries']>>;
 
 /** Keeps values beside the ledger: stored and charged in one atomic step, so that no crash parts the two. */
 export class LedgerCacheStore extends CacheStore {
@@ -46,6 +53,32 @@ export class LedgerCacheStore extends CacheStore {
 
   async remove(tenant: string, key: string): Promise<CacheRemoval> {
     return this.checker.remove(tenant, key);
+  }
+
+  /**
+   * The ledger keeps no order of writing: those that expire soonest go first, those that never do
+   * last, among the first {@link MAX_LISTED} of the ledger's own listing.
+   */
+  async evictable(
+    tenant: string,
+    limit: number,
+  ): Promise<{ entries: EvictableEntry[]; complete: boolean }> {
+    const expiries = new Map<string, number>();
+    let cursor: string | null = null;
+    do {
+      const page: LedgerPage = await this.tracker.entries(tenant, cursor, LISTED_AT_ONCE);
+      for (const { key, entry } of page.entries) {
+        if (entry !== null) expiries.set(key, entry.expiresAt ?? Infinity);
+      }
+      cursor = page.next;
+    } while (cursor !== null && expiries.size < MAX_LISTED);
+    const found = [...expiries].sort(([, one], [, other]) => (one < other ? -1 : +(one > other)));
+    const entries = found.slice(0, limit).map(([key]) => ({ key }));
+    return { entries, complete: cursor === null && found.length <= limit };
+  }
+
+  async evict(tenant: string, { key }: EvictableEntry): Promise<CacheRemoval> {
+    return this.remove(tenant, key);
   }
 
   async purge(): Promise<void> {

@@ -17,9 +17,15 @@ import {
   type CacheReading,
   type CacheRemoval,
   type CacheWrite,
+  type EvictableEntry,
   type StoredEntry,
 } from './cache-store';
-import type { PostgresEntryRepository, PurgedRow, PutResult } from './postgres-entry-repository';
+import type {
+  DeleteResult,
+  PostgresEntryRepository,
+  PurgedRow,
+  PutResult,
+} from './postgres-entry-repository';
 import type { SuspectTenants } from './suspect-tenants';
 
 /**
@@ -60,27 +66,22 @@ export class PostgresCacheStore extends CacheStore {
 
   async remove(tenant: string, key: string): Promise<CacheRemoval> {
     const budget = new Budget();
-    // Nothing there leaves no trace in the ledger, which may not even know the tenant.
-    const [present] = await this.entries.lookup(tenant, [key], budget);
-    if (present === undefined) {
-      return { removed: false, usage: await this.usageOf(tenant, budget) };
-    }
-    let removed: boolean | undefined;
-    const remove = async (): Promise<{ version: number } | null> => {
-      const deleted = await this.told(tenant, this.entries.delete(tenant, key, budget));
-      ({ removed } = deleted);
-      return deleted.version === 0 ? null : { version: deleted.version };
-    };
-    try {
-      const reply = await this.checker.runRemoval(tenant, key, remove, budget);
-      const usage = reply?.usage ?? (await this.usageOf(tenant, budget));
-      return { removed: removed === true, usage };
-    } catch (error) {
-      if (!(error instanceof QuotaUnavailableError) || removed === undefined) throw error;
-      // The value is gone; its bytes follow.
-      this.suspects.add(tenant);
-      return { removed, usage: null };
-    }
+    return this.removeBy(tenant, key, budget, () => this.entries.delete(tenant, key, budget));
+  }
+
+  /** Those that were written first go first. */
+  async evictable(
+    tenant: string,
+    limit: number,
+  ): Promise<{ entries: EvictableEntry[]; complete: boolean }> {
+    const entries = await this.entries.oldest(tenant, limit);
+    return { entries, complete: entries.length < limit };
+  }
+
+  async evict(tenant: string, { key, version = 0 }: EvictableEntry): Promise<CacheRemoval> {
+    const budget = new Budget();
+    const undo = (): Promise<DeleteResult> => this.entries.undo(tenant, key, version, budget);
+    return this.removeBy(tenant, key, budget, undo);
   }
 
   /** A write of the tenant's next life may have been stored already and go with the rest; its charge, too. */
@@ -95,6 +96,35 @@ export class PostgresCacheStore extends CacheStore {
     }
     await this.watch(tenant);
     await this.reconciler.reconcile(tenant);
+  }
+
+  private async removeBy(
+    tenant: string,
+    key: string,
+    budget: Budget,
+    deletion: () => Promise<DeleteResult>,
+  ): Promise<CacheRemoval> {
+    // Nothing there leaves no trace in the ledger, which may not even know the tenant.
+    const [present] = await this.entries.lookup(tenant, [key], budget);
+    if (present === undefined) {
+      return { removed: false, freedBytes: 0, usage: await this.usageOf(tenant, budget) };
+    }
+    let removed: boolean | undefined;
+    const remove = async (): Promise<{ version: number } | null> => {
+      const deleted = await this.told(tenant, deletion());
+      ({ removed } = deleted);
+      return deleted.version === 0 ? null : { version: deleted.version };
+    };
+    try {
+      const reply = await this.checker.runRemoval(tenant, key, remove, budget);
+      const usage = reply?.usage ?? (await this.usageOf(tenant, budget));
+      return { removed: removed === true, freedBytes: reply?.freedBytes ?? 0, usage };
+    } catch (error) {
+      if (!(error instanceof QuotaUnavailableError) || removed === undefined) throw error;
+      // The value is gone; its bytes follow.
+      this.suspects.add(tenant);
+      return { removed, freedBytes: 0, usage: null };
+    }
   }
 
   /**

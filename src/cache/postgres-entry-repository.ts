@@ -21,6 +21,7 @@ import {
   GET_LARGE,
   LOOKUP,
   NEXT_VERSION,
+  OLDEST,
   PAGE,
   PURGE,
   PUT,
@@ -192,6 +193,11 @@ export class PostgresEntryRepository extends UsageSource {
       entries: rows.map(entry),
       next: last === undefined ? null : (last['key'] as Buffer).toString('hex'),
     };
+  }
+
+  /** Live entries, those first that were written first. Looks at all that the tenant has. */
+  async oldest(tenant: string, limit: number): Promise<SourceEntry[]> {
+    return (await this.rows('entry_oldest', OLDEST, [tenant, limit])).map(entry);
   }
 
   async lookup(tenant: string, keys: readonly string[], budget?: Budget): Promise<SourceEntry[]> {

@@ -33,6 +33,9 @@ export class QuotaLog implements OnModuleInit {
       const fields = { tenantId: loggable(tenant), stamp, actor: loggable(actor) };
       logger.info(fields, 'quota_changed');
     });
+    observer.on('evicted', ({ tenant, actor, evicted, freedBytes }) => {
+      logger.info({ tenantId: tenant, actor, evicted, freedBytes }, 'quota_evicted');
+    });
     observer.on('rollout', ({ version, actor, mode }) => {
       logger.info({ version, actor, mode }, 'quota_rollout_changed');
     });

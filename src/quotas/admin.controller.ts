@@ -13,15 +13,15 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import {
-  parseTenantId,
   QuotaAdmin,
+  QuotaExplainer,
   UsageTracker,
   type ChangeOptions,
   type QuotaRow,
   type Usage,
 } from '@app/quota';
 import { CacheStore } from '../cache/cache-store';
-import { invalidInput, ProblemException } from '../http/problem';
+import { ProblemException } from '../http/problem';
 import type { Plain } from '../http/openapi';
 import { JsonBody } from '../http/json-body';
 import { versionOf } from '../http/version';
@@ -29,12 +29,24 @@ import { AdminGuard, CurrentActor } from '../tenancy/identity.guards';
 import {
   ApiAdmin,
   ApiDeletesQuota,
+  ApiExplainsQuota,
+  ApiListsQuotaChanges,
   ApiListsQuotas,
   ApiReadsQuota,
   ApiReconciles,
   ApiSetsQuota,
 } from './admin.openapi';
-import { quotaBody, type QuotaBody } from './quota.schema';
+import { explanationView, type ExplanationView } from './explain.views';
+import { parseQuery } from './query';
+import { quotaChangeView, type QuotaChangesView } from './quota-change.views';
+import {
+  changesQuery,
+  listOf,
+  listQuery,
+  patchOf,
+  quotaBody,
+  type QuotaBody,
+} from './quota.schema';
 import {
   quotaView,
   reconcileView,
@@ -42,8 +54,6 @@ import {
   type QuotaView,
   type ReconcileView,
 } from './quota.views';
-
-const MAX_PAGE = 100;
 
 interface Response {
   status(code: number): unknown;
@@ -56,22 +66,16 @@ interface Response {
 export class AdminController {
   constructor(
     private readonly admin: QuotaAdmin,
+    private readonly explainer: QuotaExplainer,
     private readonly tracker: UsageTracker,
     private readonly store: CacheStore,
     private readonly adapterHost: HttpAdapterHost,
   ) {}
 
   @Get()
-  @ApiListsQuotas(MAX_PAGE)
-  async list(
-    @Query('limit') limit: unknown,
-    @Query('after') after: unknown,
-  ): Promise<Plain<QuotaPageView>> {
-    const query = {
-      limit: limit === undefined ? MAX_PAGE : parseLimit(limit),
-      ...(after !== undefined && { after: parseTenantId(after) }),
-    };
-    const { rows, next } = await this.admin.list(query);
+  @ApiListsQuotas()
+  async list(@Query() query: unknown): Promise<Plain<QuotaPageView>> {
+    const { rows, next } = await this.admin.list(listOf(parseQuery(listQuery, query)));
     return { items: await Promise.all(rows.map((row) => this.view(row))), next };
   }
 
@@ -86,6 +90,24 @@ export class AdminController {
     return this.answer(response, row);
   }
 
+  @Get(':tenantId/explain')
+  @ApiExplainsQuota()
+  async explain(@Param('tenantId') tenant: string): Promise<Plain<ExplanationView>> {
+    return explanationView(await this.explainer.explain(tenant));
+  }
+
+  @Get(':tenantId/changes')
+  @ApiListsQuotaChanges()
+  async changes(
+    @Param('tenantId') tenant: string,
+    @Query() query: unknown,
+  ): Promise<Plain<QuotaChangesView>> {
+    const { limit, before } = parseQuery(changesQuery, query);
+    const asked = { limit, ...(before !== undefined && { before }) };
+    const { changes, next } = await this.admin.changes(tenant, asked);
+    return { items: changes.map(quotaChangeView), next };
+  }
+
   @Put(':tenantId')
   @ApiSetsQuota()
   async set(
@@ -95,8 +117,8 @@ export class AdminController {
     @Headers('if-match') ifMatch: string | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<Plain<QuotaView>> {
-    const { version, ...patch } = body;
-    const { row, created } = await this.admin.set(tenant, patch, change(actor, ifMatch, version));
+    const options = change(actor, ifMatch, body.version);
+    const { row, created } = await this.admin.set(tenant, patchOf(body), options);
     response.status(created ? 201 : 200);
     return this.answer(response, row);
   }
@@ -143,12 +165,6 @@ export class AdminController {
 
 function noQuota(): ProblemException {
   return new ProblemException(404, 'not_found', 'The tenant has no quota of its own.');
-}
-
-function parseLimit(limit: unknown): number {
-  const value = typeof limit === 'string' && /^[1-9]\d{0,2}$/.test(limit) ? Number(limit) : 0;
-  if (value >= 1 && value <= MAX_PAGE) return value;
-  throw invalidInput('limit', `a whole number, 1 to ${MAX_PAGE}`);
 }
 
 function change(actor: string, ifMatch: string | undefined, version?: number): ChangeOptions {

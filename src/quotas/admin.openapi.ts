@@ -10,10 +10,16 @@ import {
   ApiResponse,
   ApiTags,
 } from '@nestjs/swagger';
+import { PLAN_NAMES } from '@app/quota';
 import { z } from 'zod';
 import { ApiAdminAuth, ApiProblem } from '../http/openapi';
+import { MAX_EVICTED } from '../cache/eviction';
+import { evictionBody } from './eviction.schema';
+import { ExplanationView } from './explain.views';
+import { QuotaChangesView } from './quota-change.views';
+import { MAX_PAGE } from './query';
 import { quotaBody } from './quota.schema';
-import { QuotaPageView, QuotaView, ReconcileView } from './quota.views';
+import { EvictionView, MODES, QuotaPageView, QuotaView, ReconcileView } from './quota.views';
 
 type Decorator = ClassDecorator & MethodDecorator;
 
@@ -36,15 +42,38 @@ const ApiIfMatch = (): Decorator =>
     ApiProblem(409),
   );
 
-export const ApiListsQuotas = (maxPage: number): Decorator =>
+/** A page of `limit` items, which goes on at a cursor. */
+const ApiPage = (cursor: string, type: 'string' | 'integer', description: string): Decorator =>
   applyDecorators(
-    ApiOperation({ summary: 'Quotas in the order of their tenant ids' }),
     ApiQuery({
       name: 'limit',
       required: false,
-      schema: { type: 'integer', minimum: 1, maximum: maxPage, default: maxPage },
+      schema: { type: 'integer', minimum: 1, maximum: MAX_PAGE, default: MAX_PAGE },
     }),
-    ApiQuery({ name: 'after', required: false, description: 'Goes on after this tenant id' }),
+    ApiQuery({ name: cursor, required: false, description, schema: { type } }),
+  );
+
+const ApiFilter = (name: string, description: string, values: readonly string[]): Decorator =>
+  applyDecorators(
+    ApiQuery({ name, required: false, description, schema: { type: 'string', enum: [...values] } }),
+  );
+
+export const ApiListsQuotas = (): Decorator =>
+  applyDecorators(
+    ApiOperation({
+      summary: 'Quotas in the order of their tenant ids',
+      description: 'Filters go by the usage as it was last synchronised; all given must hold.',
+    }),
+    ApiPage('after', 'string', 'Goes on after this tenant id'),
+    ApiFilter('over', 'Those that use more than their quota', ['true']),
+    ApiQuery({
+      name: 'near',
+      required: false,
+      description: 'Those that use at least so much of it, in percent',
+      schema: { type: 'number', minimum: 0, maximum: 100 },
+    }),
+    ApiFilter('mode', 'Those with this mode of their own; null: none', [...MODES, 'null']),
+    ApiFilter('plan', "Those with exactly this plan's limits", PLAN_NAMES),
     ApiOkResponse({ type: QuotaPageView }),
   );
 
@@ -54,6 +83,24 @@ export const ApiReadsQuota = (): Decorator =>
     ApiTenantParam(),
     ApiOkResponse({ type: QuotaView }),
     ApiProblem(404),
+  );
+
+export const ApiExplainsQuota = (): Decorator =>
+  applyDecorators(
+    ApiOperation({
+      summary: 'What the next write of a tenant would be decided by, and why',
+      description: 'As this instance sees it: limit, configuration, usage, mode, store.',
+    }),
+    ApiTenantParam(),
+    ApiOkResponse({ type: ExplanationView }),
+  );
+
+export const ApiListsQuotaChanges = (): Decorator =>
+  applyDecorators(
+    ApiOperation({ summary: 'Who changed a quota, from, to, when; the latest first' }),
+    ApiTenantParam(),
+    ApiPage('before', 'integer', 'Goes on before the change with this stamp'),
+    ApiOkResponse({ type: QuotaChangesView }),
   );
 
 export const ApiSetsQuota = (): Decorator =>
@@ -86,4 +133,16 @@ export const ApiReconciles = (): Decorator =>
     ApiOperation({ summary: 'Recompute the usage of a tenant from its entries' }),
     ApiTenantParam(),
     ApiOkResponse({ type: ReconcileView }),
+  );
+
+export const ApiEvicts = (): Decorator =>
+  applyDecorators(
+    ApiOperation({
+      summary: 'Remove entries of a tenant: all, or until a target',
+      description: `At most ${MAX_EVICTED} entries a call. Those written first go first where the storage knows.`,
+    }),
+    ApiTenantParam(),
+    ApiBody({ schema: z.toJSONSchema(evictionBody, { target: 'openapi-3.0' }) as object }),
+    ApiOkResponse({ type: EvictionView }),
+    ApiProblem(404),
   );

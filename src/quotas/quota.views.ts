@@ -1,7 +1,10 @@
 import { ApiProperty } from '@nestjs/swagger';
 import {
   bytesToMb,
+  PLAN_NAMES,
+  planWith,
   usedBytes,
+  type PlanName,
   type QuotaDecision,
   type QuotaMode,
   type QuotaRow,
@@ -11,7 +14,7 @@ import {
 } from '@app/quota';
 import type { Plain } from '../http/openapi';
 
-const MODES = ['off', 'shadow', 'enforce'];
+export const MODES = ['off', 'shadow', 'enforce'];
 
 /** What a tenant holds. */
 export class UsageView {
@@ -90,6 +93,13 @@ export class QuotaView {
   @ApiProperty({ example: 10 })
   overageLimitMb!: number;
 
+  @ApiProperty({
+    enum: PLAN_NAMES,
+    nullable: true,
+    description: 'The plan with exactly these limits, worked out and not kept; null: none',
+  })
+  plan!: PlanName | null;
+
   @ApiProperty({ enum: MODES, nullable: true, description: 'null follows the rollout' })
   mode!: QuotaMode | null;
 
@@ -98,6 +108,12 @@ export class QuotaView {
 
   @ApiProperty({ type: UsageView, nullable: true, description: 'null: the ledger did not answer' })
   usage!: Plain<UsageView> | null;
+
+  @ApiProperty({
+    description: 'Used when it was last synchronised, which is what filters go by',
+    example: 31_457_280,
+  })
+  syncedUsedBytes!: number;
 
   @ApiProperty({ format: 'date-time' })
   createdAt!: string;
@@ -112,6 +128,20 @@ export class QuotaPageView {
 
   @ApiProperty({ type: String, nullable: true, description: 'To go on: ?after=…; null at the end' })
   next!: string | null;
+}
+
+export class EvictionView {
+  @ApiProperty({ description: 'Entries removed', example: 1_000 })
+  evicted!: number;
+
+  @ApiProperty({ description: 'Bytes that the usage fell by', example: 31_457_280 })
+  freedBytes!: number;
+
+  @ApiProperty({ description: 'Used afterwards', example: 0 })
+  usedBytes!: number;
+
+  @ApiProperty({ description: 'false: there is more to remove; call again' })
+  done!: boolean;
 }
 
 export class ReconcileView {
@@ -141,9 +171,14 @@ export function standingView(status: QuotaStatus): Plain<StandingView> {
     overageLimitMb: bytesToMb(status.overageBytes),
     ...usageView(status),
     remainingBytes: Math.max(0, quotaBytes - used),
-    percent: Number(((used / quotaBytes) * 100).toFixed(2)),
+    percent: percentOf(used, quotaBytes),
     thresholds: { warnAboveBytes: quotaBytes, rejectAboveBytes: hardBytes },
   };
+}
+
+/** With two decimals at most. */
+export function percentOf(used: number, quotaBytes: number): number {
+  return Number(((used / quotaBytes) * 100).toFixed(2));
 }
 
 export function usageView(usage: Usage): Plain<UsageView> {
@@ -161,8 +196,10 @@ export function usageView(usage: Usage): Plain<UsageView> {
 export function quotaView(row: QuotaRow, usage: Usage | null): Plain<QuotaView> {
   const { tenant, quotaMb, overageAllowed, overageLimitMb, mode, version } = row;
   return {
-    ...{ tenantId: tenant, quotaMb, overageAllowed, overageLimitMb, mode, version },
+    ...{ tenantId: tenant, quotaMb, overageAllowed, overageLimitMb, plan: planWith(row) },
+    ...{ mode, version },
     usage: usage && usageView(usage),
+    syncedUsedBytes: row.currentUsageBytes,
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
   };

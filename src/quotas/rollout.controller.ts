@@ -30,13 +30,8 @@ import {
   ApiResetsRollout,
   ApiShowsImpact,
 } from './rollout.openapi';
-import {
-  historyQuery,
-  impactQuery,
-  parseQuery,
-  rolloutBody,
-  type RolloutBody,
-} from './rollout.schema';
+import { parseQuery } from './query';
+import { historyQuery, impactQuery, rolloutBody, type RolloutBody } from './rollout.schema';
 import {
   changeView,
   coverageView,

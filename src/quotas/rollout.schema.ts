@@ -1,6 +1,6 @@
-import { MAX_QUOTA_MB, rolloutFields, TENANT_ID_PATTERN } from '@app/quota';
+import { MAX_QUOTA_MB, rolloutFields } from '@app/quota';
 import { z } from 'zod';
-import { invalidInputs } from '../http/problem';
+import { limit, percent, strict, tenant, whole } from './query';
 
 const FIELDS = 'enabled, logOnly, percent, tenants and version';
 
@@ -53,29 +53,6 @@ const since = z
     return z.NEVER;
   });
 
-function whole(min: number, max: number): z.ZodType<number> {
-  const error = `a whole number, ${min} to ${max}`;
-  return z
-    .string({ error })
-    .regex(/^(0|[1-9]\d{0,15})$/, { error })
-    .transform(Number)
-    .refine((value) => value >= min && value <= max, { error });
-}
-
-const PERCENT = 'a number, 0 to 100, with at most two decimals';
-const percent = z
-  .string({ error: PERCENT })
-  .regex(/^(0|[1-9]\d{0,2})(\.\d{1,2})?$/, { error: PERCENT })
-  .transform(Number)
-  .refine((value) => value <= 100, { error: PERCENT });
-
-const tenant = z
-  .string({ error: 'a tenant id' })
-  .regex(TENANT_ID_PATTERN, { error: 'a tenant id' });
-
-const MAX_PAGE = 100;
-const limit = whole(1, MAX_PAGE).default(MAX_PAGE);
-
 export const impactQuery = strict({ since, limit, after: tenant.optional() });
 
 export const historyQuery = strict({ limit, before: whole(1, MAX_QUOTA_MB).optional() });
@@ -89,20 +66,3 @@ export const simulationQuery = strict({
   tenant: tenant.optional(),
   after: tenant.optional(),
 });
-
-/** A parameter that is spelt wrong must not silently mean nothing. */
-function strict<T extends z.ZodRawShape>(shape: T): z.ZodObject<T, z.core.$strict> {
-  const names = Object.keys(shape).join(', ');
-  return z.strictObject(shape, { error: () => `only the parameters ${names}` });
-}
-
-/** @throws ProblemException (400) naming every parameter that is wrong. */
-export function parseQuery<T>(schema: z.ZodType<T>, query: unknown): T {
-  const parsed = schema.safeParse({ ...(query as object) });
-  if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.map(({ path, message }) => ({
-    where: path.join('.') || 'query',
-    allowed: message,
-  }));
-  throw invalidInputs(errors, 'The query has parameters that are not usable.');
-}

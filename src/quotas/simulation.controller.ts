@@ -5,7 +5,8 @@ import { invalidInput } from '../http/problem';
 import { AdminGuard } from '../tenancy/identity.guards';
 import { ApiAdmin } from './admin.openapi';
 import { ApiSimulates } from './rollout.openapi';
-import { parseQuery, simulationQuery } from './rollout.schema';
+import { parseQuery } from './query';
+import { simulationQuery } from './rollout.schema';
 import { coverageView } from './rollout.views';
 import { simulatedTenant, simulationSummary, type SimulationView } from './simulation.views';
 

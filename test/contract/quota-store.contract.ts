@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import type { QuotaPatch, QuotaStore } from '@app/quota';
+import type { QuotaFilter, QuotaPatch, QuotaStore } from '@app/quota';
 import {
   InvalidTenantError,
   InvalidWriteError,
   MAX_QUOTA_MB,
+  QUOTA_PLANS,
   QuotaConflictError,
 } from '@app/quota';
 
@@ -14,6 +15,7 @@ export interface QuotaStoreHarness {
 
 const ACTOR = { actor: 'contract' };
 const PARALLEL = 50;
+const MB = 1_048_576;
 
 /** The contract of `QuotaStore`: one suite for every implementation, each test with tenants of its own. */
 export function describeQuotaStore(
@@ -310,12 +312,100 @@ export function describeQuotaStore(
         expect(rows[0]!.tenant <= `0${tenant}`).toBe(true);
       });
 
+      it('lists those that a filter says, page by page', async () => {
+        const prefix = `z${tenant}`;
+        const rows: [string, QuotaPatch, number][] = [
+          ['a', { quotaMb: 1 }, MB],
+          ['b', { quotaMb: 1, mode: 'shadow' }, MB + 1],
+          ['c', QUOTA_PLANS.starter, 80 * MB],
+          ['d', { ...QUOTA_PLANS.starter, overageAllowed: false, mode: 'off' }, 80 * MB - 1],
+          ['e', { quotaMb: MAX_QUOTA_MB }, Number.MAX_SAFE_INTEGER],
+        ];
+        for (const [id, patch, used] of rows) {
+          await store.change(prefix + id, patch, ACTOR);
+          await store.recordUsage([prefix + id], async () => new Map([[prefix + id, used]]));
+        }
+        const listed = async (filter: QuotaFilter): Promise<string> => {
+          const found: string[] = [];
+          for (let after = prefix; ;) {
+            const page = await store.list({ ...filter, after, limit: 2 });
+            found.push(...page.rows.map((row) => row.tenant.slice(prefix.length)));
+            if (page.next === null) return found.join('');
+            after = page.next;
+          }
+        };
+        expect(await listed({ over: true })).toBe('be');
+        expect(await listed({ over: false })).toBe('abcde');
+        expect(await listed({ nearPercent: 80 })).toBe('abce');
+        expect(await listed({ nearPercent: 100 })).toBe('abe');
+        expect(await listed({ nearPercent: 0 })).toBe('abcde');
+        expect(await listed({ mode: 'shadow' })).toBe('b');
+        expect(await listed({ mode: null })).toBe('ace');
+        expect(await listed({ plan: 'starter' })).toBe('c');
+        expect(await listed({ nearPercent: 79, mode: 'off' })).toBe('d');
+        for (const [id] of rows) await store.delete(prefix + id, ACTOR);
+      });
+
+      it.each([
+        ['nearPercent', 100.5],
+        ['nearPercent', Number.NaN],
+        ['over', 'yes'],
+        ['mode', 'on'],
+        ['plan', 'constructor'],
+      ])('refuses the filter %s %p', async (name, value) => {
+        await expect(store.list({ limit: 1, [name]: value })).rejects.toThrow(InvalidWriteError);
+      });
+
       it.each([0, -1, 1.5, 1_001, Number.NaN])('refuses the limit %p', async (limit) => {
         await expect(store.list({ limit })).rejects.toThrow(InvalidWriteError);
       });
 
       it('refuses to go on after what is no tenant id', async () => {
         await expect(store.list({ after: 'a\0', limit: 1 })).rejects.toThrow(InvalidTenantError);
+      });
+    });
+
+    describe('changes', () => {
+      it('tells who changed what, from, to and when, the latest first, beyond the end', async () => {
+        const limits = { quotaMb: 5, overageAllowed: false, overageLimitMb: 10 };
+        const made = await store.change(tenant, { quotaMb: 5 }, { actor: 'ann' });
+        const changed = await store.change(tenant, { mode: 'shadow' }, { actor: 'bob' });
+        const deleted = await store.delete(tenant, { actor: 'cid' });
+        const [first, second] = [
+          { ...limits, mode: null, version: 1 },
+          { ...limits, mode: 'shadow', version: 2 },
+        ];
+        const changedAt = expect.any(Date) as Date;
+        const records = [
+          ...[{ action: 'delete', actor: 'cid', before: second, after: null }],
+          ...[{ action: 'update', actor: 'bob', before: first, after: second }],
+          ...[{ action: 'create', actor: 'ann', before: null, after: first }],
+        ].map((record, i) => ({
+          ...record,
+          ...{ stamp: [deleted?.stamp, changed.stamp, made.stamp][i], changedAt },
+        }));
+        const whole = await store.changes(tenant, { limit: 3 });
+        expect(whole).toEqual({ changes: records, next: null });
+        expect(Date.now() - Number(whole.changes[0]?.changedAt)).toBeLessThan(60_000);
+        const page = await store.changes(tenant, { limit: 2 });
+        expect(page).toEqual({ changes: records.slice(0, 2), next: changed.stamp });
+        const rest = await store.changes(tenant, { limit: 2, before: changed.stamp });
+        expect(rest).toEqual({ changes: records.slice(2), next: null });
+      });
+
+      it('has none of others, nor of a tenant never set', async () => {
+        await store.change(`x${tenant}`, {}, ACTOR);
+        expect(await store.changes(tenant, { limit: 1 })).toEqual({ changes: [], next: null });
+      });
+
+      it.each([
+        { limit: 0 },
+        { limit: 1_001 },
+        { limit: 1, before: -1 },
+        { limit: 1, before: 0.5 },
+      ])('refuses %j', async (query) => {
+        await expect(store.changes(tenant, query)).rejects.toThrow(InvalidWriteError);
+        await expect(store.changes('a b', { limit: 1 })).rejects.toThrow(InvalidTenantError);
       });
     });
 

@@ -603,8 +603,8 @@ export const MUTANTS = [
   plant(
     'core: raising the percentage moves tenants about',
     `${CORE}/rollout.ts`,
-    "return rolloutBucket(quota.tenant) < rollout.percent ? 'enforce' : 'shadow';",
-    "return (rolloutBucket(quota.tenant) * (1 + rollout.percent)) % 100 < rollout.percent ? 'enforce' : 'shadow';",
+    "return rolloutBucket(quota.tenant) < rollout.percent ? 'within_percent' : 'beyond_percent';",
+    "return (rolloutBucket(quota.tenant) * (1 + rollout.percent)) % 100 < rollout.percent ? 'within_percent' : 'beyond_percent';",
     [`${CORE}/rollout.spec.ts`],
   ),
   plant(

@@ -52,10 +52,17 @@ export {
   type QuotaEvents,
   type StoreName,
 } from './core/observer';
+export { PLAN_NAMES, QUOTA_PLANS, planWith, type PlanLimits, type PlanName } from './core/plans';
 export { limitsOf, type QuotaLimits, type QuotaMode, type TenantQuota } from './core/quota';
 export { QuotaAdmin } from './core/quota-admin';
 export { QuotaCacheService, type QuotaCacheOptions } from './core/quota-cache.service';
 export { QuotaChecker, type QuotaCheckerOptions } from './core/quota-checker';
+export {
+  QuotaExplainer,
+  type ConfigurationCopy,
+  type ModeExplanation,
+  type QuotaExplanation,
+} from './core/quota-explainer';
 export {
   QuotaRollout,
   overallMode,
@@ -68,8 +75,12 @@ export {
   MAX_QUOTA_MB,
   QuotaStore,
   type ChangeOptions,
+  type QuotaChangeRecord,
+  type QuotaFilter,
+  type QuotaListQuery,
   type QuotaPage,
   type QuotaPatch,
+  type QuotaSettings,
 } from './core/quota-store';
 export { QuotaSystem, type LastReconcile, type QuotaSystemParts } from './core/quota-system';
 export { TenantReplay, type ProposedLimit, type ReplayedRefusal } from './core/replay';
@@ -81,7 +92,13 @@ export {
   type ReservationOptions,
   type ReservationState,
 } from './core/reservation';
-export { resolveMode, rolloutBucket, type Rollout } from './core/rollout';
+export {
+  modeReason,
+  resolveMode,
+  rolloutBucket,
+  type ModeReason,
+  type Rollout,
+} from './core/rollout';
 export { RolloutAdmin, type RolloutReport } from './core/rollout-admin';
 export { MAX_ROLLOUT_HISTORY, MAX_ROLLOUT_TENANTS, rolloutFields } from './core/rollout-change';
 export {

@@ -2,7 +2,14 @@ import type { Breaker } from './breaker';
 import { inTime } from './budget';
 import type { TenantQuota } from './quota';
 import { SharedQuotaCache, type QuotaRow } from './quota-source';
-import { QuotaStore, type ChangeOptions, type QuotaPage, type QuotaPatch } from './quota-store';
+import {
+  QuotaStore,
+  type ChangeOptions,
+  type QuotaChangeRecord,
+  type QuotaListQuery,
+  type QuotaPage,
+  type QuotaPatch,
+} from './quota-store';
 
 const LOAD_DEADLINE_MS = 400;
 
@@ -22,7 +29,7 @@ export class GuardedQuotaStore extends QuotaStore {
     );
   }
 
-  list(query: { after?: string; limit: number }): Promise<QuotaPage> {
+  list(query: QuotaListQuery): Promise<QuotaPage> {
     return this.breaker.run('config', () => this.inner.list(query));
   }
 
@@ -36,6 +43,13 @@ export class GuardedQuotaStore extends QuotaStore {
 
   delete(tenant: string, options: ChangeOptions): Promise<{ stamp: number } | null> {
     return this.breaker.run('quota_change', () => this.inner.delete(tenant, options));
+  }
+
+  changes(
+    tenant: string,
+    query: { before?: number; limit: number },
+  ): Promise<{ changes: QuotaChangeRecord[]; next: number | null }> {
+    return this.breaker.run('config', () => this.inner.changes(tenant, query));
   }
 
   recordUsage(

@@ -50,6 +50,13 @@ export interface QuotaEvents {
   /** A breaker changed: `open` and `half-open`, the store is not asked; `closed`, it is. */
   store: { readonly store: StoreName; readonly state: StoreState; readonly cause?: string };
   changed: { readonly tenant: string; readonly stamp: number; readonly actor: string };
+  /** Entries of a tenant were removed since an operator asked for it. */
+  evicted: {
+    readonly tenant: string;
+    readonly actor: string;
+    readonly evicted: number;
+    readonly freedBytes: number;
+  };
   /** The rollout is another one in this instance from here on; `actor` null: never set at run time. */
   rollout: { readonly version: number; readonly actor: string | null; readonly mode: QuotaMode };
   /** Decisions written to the record, and decisions that are missing in it. */
@@ -94,6 +101,7 @@ export class QuotaObserver {
     folded: [],
     store: [],
     changed: [],
+    evicted: [],
     rollout: [],
     recorded: [],
     reconciled: [],

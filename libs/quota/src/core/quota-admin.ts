@@ -1,7 +1,14 @@
 import { Budget } from './budget';
 import type { QuotaObserver } from './observer';
 import type { QuotaCacheService } from './quota-cache.service';
-import type { ChangeOptions, QuotaPage, QuotaPatch, QuotaStore } from './quota-store';
+import type {
+  ChangeOptions,
+  QuotaChangeRecord,
+  QuotaListQuery,
+  QuotaPage,
+  QuotaPatch,
+  QuotaStore,
+} from './quota-store';
 import type { QuotaRow } from './quota-source';
 import type { Reconciler, ReconcileReport } from './reconciler';
 import { parseTenantId } from './tenant';
@@ -20,14 +27,22 @@ export class QuotaAdmin {
     private readonly observer: QuotaObserver,
   ) {}
 
-  /** Rows in the order of their tenant ids. */
-  list(query: { after?: string; limit: number }): Promise<QuotaPage> {
+  /** Rows in the order of their tenant ids. Throws as {@link QuotaStore.list}. */
+  list(query: QuotaListQuery): Promise<QuotaPage> {
     return this.store.list(query);
   }
 
   /** The tenant's row, or null. @throws InvalidTenantError */
   async get(tenant: string): Promise<QuotaRow | null> {
     return (await this.store.load(parseTenantId(tenant))).row;
+  }
+
+  /** Who changed the tenant's quota, the latest first. Throws as {@link QuotaStore.changes}. */
+  changes(
+    tenant: string,
+    query: { before?: number; limit: number },
+  ): Promise<{ changes: QuotaChangeRecord[]; next: number | null }> {
+    return this.store.changes(parseTenantId(tenant), query);
   }
 
   /**

@@ -33,6 +33,8 @@ interface Held {
   readonly quota: TenantQuota;
   /** Until then it serves without a look at the tiers below; afterwards only as last known good. */
   freshUntil: number;
+  /** When it came here. */
+  readonly heldAt: number;
 }
 
 /** While the tiers below fail, a last known good copy serves this long before they are asked again. */
@@ -129,6 +131,15 @@ export class QuotaCacheService {
       held.freshUntil = this.now() + RETRY_AFTER_FAILURE_MS;
       return this.admit(held.quota);
     }
+  }
+
+  /** The copy held of the tenant's quota, for operators to look at; null: none. */
+  copyOf(tenant: string): { stamp: number; ageMs: number; fresh: boolean } | null {
+    const held = this.memory.peek(tenant);
+    if (held === undefined) return null;
+    const now = this.now();
+    const { quota, heldAt, freshUntil } = held;
+    return { stamp: quota.stamp, ageMs: now - heldAt, fresh: freshUntil > now };
   }
 
   /** The quota, at least as new as `stamp`, which another store has told of. Throws as {@link getQuota}. */
@@ -264,7 +275,8 @@ export class QuotaCacheService {
   private hold(quota: TenantQuota, ttlMs: number): TenantQuota {
     const held = this.memory.get(quota.tenant);
     if (held !== undefined && held.quota.stamp > quota.stamp) return held.quota;
-    this.memory.set(quota.tenant, { quota, freshUntil: this.now() + ttlMs });
+    const heldAt = this.now();
+    this.memory.set(quota.tenant, { quota, freshUntil: heldAt + ttlMs, heldAt });
     return quota;
   }
 

@@ -1,5 +1,12 @@
 import { InvalidWriteError } from './errors';
-import { MAX_QUOTA_MB, type ChangeOptions, type QuotaPatch } from './quota-store';
+import { PLAN_NAMES } from './plans';
+import {
+  MAX_QUOTA_MB,
+  type ChangeOptions,
+  type QuotaFilter,
+  type QuotaListQuery,
+  type QuotaPatch,
+} from './quota-store';
 import { parseTenantId } from './tenant';
 
 /** What a new row gets where the patch says nothing; the table's own defaults. */
@@ -37,7 +44,21 @@ const PATCH_RULES: { readonly [K in keyof QuotaPatch]-?: Rule } = {
   },
 };
 
+const FILTER_RULES: { readonly [K in keyof QuotaFilter]-?: Rule } = {
+  over: PATCH_RULES.overageAllowed,
+  nearPercent: {
+    holds: (value) => typeof value === 'number' && value >= 0 && value <= 100,
+    allowed: 'a percentage, 0 to 100',
+  },
+  mode: PATCH_RULES.mode,
+  plan: {
+    holds: (value) => PLAN_NAMES.some((name) => name === value),
+    allowed: `one of ${PLAN_NAMES.join(', ')}`,
+  },
+};
+
 const VERSION_RULE = whole(0, MAX_QUOTA_MB, 'the version the row was read at');
+const STAMP_RULE = whole(0, Number.MAX_SAFE_INTEGER, 'the stamp of a change');
 const LIMIT_RULE = whole(1, MAX_QUOTA_PAGE, 'a whole number of rows');
 
 // A NUL has no place in PostgreSQL's text, and a lone surrogate none in UTF-8.
@@ -79,15 +100,28 @@ export function parseChangeOptions(options: ChangeOptions): ChangeOptions {
 }
 
 /** @throws InvalidWriteError, InvalidTenantError */
-export function parsePageQuery(query: { after?: string; limit: number }): {
+export function parsePageQuery(query: QuotaListQuery): {
   after: string;
   limit: number;
+  filter: QuotaFilter;
 } {
-  check('limit', query.limit, LIMIT_RULE);
-  return {
-    after: query.after === undefined ? '' : parseTenantId(query.after),
-    limit: query.limit,
-  };
+  const { after, limit, ...filter } = query;
+  check('limit', limit, LIMIT_RULE);
+  for (const name of Object.keys(FILTER_RULES) as (keyof QuotaFilter)[]) {
+    if (filter[name] !== undefined) check(name, filter[name], FILTER_RULES[name]);
+  }
+  return { after: after === undefined ? '' : parseTenantId(after), limit, filter };
+}
+
+/** @throws InvalidWriteError */
+export function parseChangesQuery(query: { before?: number; limit: number }): {
+  before: number | null;
+  limit: number;
+} {
+  const { before, limit } = query;
+  check('limit', limit, LIMIT_RULE);
+  if (before !== undefined) check('before', before, STAMP_RULE);
+  return { before: before ?? null, limit };
 }
 
 function check(where: string, value: unknown, rule: Rule): void {

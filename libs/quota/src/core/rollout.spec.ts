@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { resolveMode, rolloutBucket, type Rollout } from './rollout';
+import { modeReason, resolveMode, rolloutBucket, type Rollout } from './rollout';
 
 const on: Rollout = { enabled: true, logOnly: false, percent: 100, tenants: new Set() };
 const follows = { tenant: 't', mode: null };
@@ -90,5 +90,21 @@ describe('resolveMode', () => {
     const share = percent / 100;
     const deviation = Math.sqrt(count * share * (1 - share));
     expect(Math.abs(enforced - count * share)).toBeLessThan(6 * deviation);
+  });
+});
+
+describe('modeReason', () => {
+  const named = new Set(['t']);
+  it.each([
+    ['off', { enabled: false, tenants: named }, 'enforce'],
+    ['tenant_mode', { tenants: named, logOnly: true }, 'shadow'],
+    ['named', { tenants: named, logOnly: true, percent: 0 }, null],
+    ['log_only', { logOnly: true }, null],
+    ['everyone', {}, null],
+    ['within_percent', { percent: 49.24 }, null],
+    ['beyond_percent', { percent: 49.23 }, null],
+  ] as const)('is %s', (reason, change, mode) => {
+    const tenant = reason.endsWith('percent') ? 'acme' : 't';
+    expect(modeReason({ ...on, ...change }, { tenant, mode })).toBe(reason);
   });
 });

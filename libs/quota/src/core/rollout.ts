@@ -21,15 +21,44 @@ export function rolloutBucket(tenant: string): number {
   return (createHash('sha1').update(tenant).digest().readUInt32BE(0) % 10_000) / 100;
 }
 
-/** The mode that applies to a tenant's write. */
-export function resolveMode(
-  rollout: Rollout,
-  quota: Pick<TenantQuota, 'tenant' | 'mode'>,
-): QuotaMode {
+/** Why a mode applies; see {@link resolveMode}. The first that holds, in this order. */
+export type ModeReason =
+  /** Off for everyone. */
+  | 'off'
+  /** The tenant's row says so. */
+  | 'tenant_mode'
+  /** Named in the rollout. */
+  | 'named'
+  | 'log_only'
+  /** At 100 %. */
+  | 'everyone'
+  /** By {@link rolloutBucket}. */
+  | 'within_percent'
+  | 'beyond_percent';
+
+const MODES: Readonly<Record<Exclude<ModeReason, 'tenant_mode'>, QuotaMode>> = {
+  off: 'off',
+  named: 'enforce',
+  log_only: 'shadow',
+  everyone: 'enforce',
+  within_percent: 'enforce',
+  beyond_percent: 'shadow',
+};
+
+type Subject = Pick<TenantQuota, 'tenant' | 'mode'>;
+
+/** Why the mode that applies to a tenant's write is the one it is. */
+export function modeReason(rollout: Rollout, quota: Subject): ModeReason {
   if (!rollout.enabled) return 'off';
-  if (quota.mode !== null) return quota.mode;
-  if (rollout.tenants.has(quota.tenant)) return 'enforce';
-  if (rollout.logOnly) return 'shadow';
-  if (rollout.percent >= 100) return 'enforce';
-  return rolloutBucket(quota.tenant) < rollout.percent ? 'enforce' : 'shadow';
+  if (quota.mode !== null) return 'tenant_mode';
+  if (rollout.tenants.has(quota.tenant)) return 'named';
+  if (rollout.logOnly) return 'log_only';
+  if (rollout.percent >= 100) return 'everyone';
+  return rolloutBucket(quota.tenant) < rollout.percent ? 'within_percent' : 'beyond_percent';
+}
+
+/** The mode that applies to a tenant's write. */
+export function resolveMode(rollout: Rollout, quota: Subject): QuotaMode {
+  const reason = modeReason(rollout, quota);
+  return reason === 'tenant_mode' ? (quota.mode ?? MODES.everyone) : MODES[reason];
 }

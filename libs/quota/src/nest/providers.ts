@@ -7,6 +7,7 @@ import { QuotaObserver } from '../core/observer';
 import { QuotaAdmin } from '../core/quota-admin';
 import { QuotaCacheService } from '../core/quota-cache.service';
 import { QuotaChecker } from '../core/quota-checker';
+import { QuotaExplainer } from '../core/quota-explainer';
 import { QuotaRollout } from '../core/quota-rollout';
 import { QuotaStore } from '../core/quota-store';
 import { QuotaSystem } from '../core/quota-system';
@@ -229,6 +230,19 @@ export const quotaProviders: Provider[] = [
       observer: QuotaObserver,
     ) => new QuotaAdmin(store, quotas, tracker, reconciler, observer),
   },
+  {
+    provide: QuotaExplainer,
+    inject: [QUOTA_OPTIONS, STORES, QuotaCacheService, QuotaRollout],
+    useFactory: (
+      { onOutage }: ResolvedQuotaOptions,
+      { quotas: source, tracker, breakers, bankUpkeep }: QuotaStores,
+      quotas: QuotaCacheService,
+      rollout: QuotaRollout,
+    ) => {
+      const deciding = { banked: bankUpkeep !== null, hasBudget: onOutage === 'allow' };
+      return new QuotaExplainer({ quotas, source, tracker, rollout, breakers, ...deciding });
+    },
+  },
   QuotaLifecycle,
   QuotaGuard,
   QuotaInterceptor,
@@ -256,6 +270,7 @@ export const quotaExports = [
   UsageRecorder,
   UsageMeter,
   QuotaAdmin,
+  QuotaExplainer,
   QuotaGuard,
   QuotaInterceptor,
   QuotaExceptionFilter,

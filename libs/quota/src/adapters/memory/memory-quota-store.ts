@@ -2,26 +2,36 @@ import { QuotaConflictError } from '../../core/errors';
 import {
   QUOTA_ROW_DEFAULTS,
   parseChangeOptions,
+  parseChangesQuery,
   parsePageQuery,
   parseQuotaPatch,
 } from '../../core/quota-change';
+import { matchesFilter } from '../../core/quota-filter';
 import type { QuotaRow } from '../../core/quota-source';
 import {
   QuotaStore,
   type ChangeOptions,
+  type QuotaChangeRecord,
+  type QuotaListQuery,
   type QuotaPage,
   type QuotaPatch,
+  type QuotaSettings,
 } from '../../core/quota-store';
 import { parseTenantId } from '../../core/tenant';
 
+/** Changes kept. */
+const MOST_CHANGES = 1_000;
+
 /**
  * Quotas in this process, for one instance without a database and for tests. They are gone with the
- * process, and there is no audit trail.
+ * process; of the audit trail the last 1,000 changes of all tenants are kept.
  */
 export class MemoryQuotaStore extends QuotaStore {
   private readonly rows = new Map<string, QuotaRow>();
   private readonly stamps = new Map<string, number>();
   private lastStamp = 0;
+  /** The latest first. */
+  private readonly log: (QuotaChangeRecord & { readonly tenant: string })[] = [];
   /** When the usage of a row was read, in the order in which readings began. */
   private readonly readings = new Map<string, number>();
   private lastReading = 0;
@@ -32,11 +42,13 @@ export class MemoryQuotaStore extends QuotaStore {
     return { row: row === undefined ? null : copy(row), stamp: this.stamps.get(tenant) ?? 0 };
   }
 
-  async list(query: { after?: string; limit: number }): Promise<QuotaPage> {
-    const { after, limit } = parsePageQuery(query);
-    const tenants = [...this.rows.keys()].filter((tenant) => tenant > after).sort();
-    const rows = tenants.slice(0, limit).flatMap((tenant) => this.rows.get(tenant) ?? []);
-    const more = tenants.length > limit;
+  async list(query: QuotaListQuery): Promise<QuotaPage> {
+    const { after, limit, filter } = parsePageQuery(query);
+    const found = [...this.rows.values()]
+      .filter((row) => row.tenant > after && matchesFilter(row, filter))
+      .sort((one, other) => (one.tenant < other.tenant ? -1 : 1));
+    const rows = found.slice(0, limit);
+    const more = found.length > limit;
     return { rows: rows.map(copy), next: more ? (rows.at(-1)?.tenant ?? null) : null };
   }
 
@@ -56,15 +68,35 @@ export class MemoryQuotaStore extends QuotaStore {
       updatedAt: now,
     };
     this.rows.set(tenant, row);
-    return { row: copy(row), created: before === undefined, stamp: this.nextStamp(tenant) };
+    const stamp = this.record(tenant, options.actor, before, row);
+    return { row: copy(row), created: before === undefined, stamp };
   }
 
   async delete(tenant: string, options: ChangeOptions): Promise<{ stamp: number } | null> {
     parseTenantId(tenant);
-    if (this.expect(tenant, options) === undefined) return null;
+    const before = this.expect(tenant, options);
+    if (before === undefined) return null;
     this.rows.delete(tenant);
     this.readings.delete(tenant);
-    return { stamp: this.nextStamp(tenant) };
+    return { stamp: this.record(tenant, options.actor, before) };
+  }
+
+  async changes(
+    tenant: string,
+    query: { before?: number; limit: number },
+  ): Promise<{ changes: QuotaChangeRecord[]; next: number | null }> {
+    parseTenantId(tenant);
+    const { before, limit } = parseChangesQuery(query);
+    const found = this.log.filter(
+      (change) => change.tenant === tenant && (before === null || change.stamp < before),
+    );
+    const changes = found.slice(0, limit).map(({ tenant: _tenant, ...change }) => ({
+      ...change,
+      before: change.before && { ...change.before },
+      after: change.after && { ...change.after },
+      changedAt: new Date(change.changedAt),
+    }));
+    return { changes, next: found.length > limit ? (changes.at(-1)?.stamp ?? null) : null };
   }
 
   async recordUsage(
@@ -94,10 +126,21 @@ export class MemoryQuotaStore extends QuotaStore {
     return row;
   }
 
-  private nextStamp(tenant: string): number {
-    this.stamps.set(tenant, ++this.lastStamp);
-    return this.lastStamp;
+  private record(tenant: string, actor: string, before?: QuotaRow, after?: QuotaRow): number {
+    const stamp = ++this.lastStamp;
+    this.stamps.set(tenant, stamp);
+    const action = after === undefined ? 'delete' : before === undefined ? 'create' : 'update';
+    const sides = { before: settingsOf(before), after: settingsOf(after) };
+    this.log.unshift({ tenant, stamp, action, actor, ...sides, changedAt: new Date() });
+    this.log.length = Math.min(this.log.length, MOST_CHANGES);
+    return stamp;
   }
+}
+
+function settingsOf(row: QuotaRow | undefined): QuotaSettings | null {
+  if (row === undefined) return null;
+  const { quotaMb, overageAllowed, overageLimitMb, mode, version } = row;
+  return { quotaMb, overageAllowed, overageLimitMb, mode, version };
 }
 
 /** Nobody outside may change what is kept, dates included. */

@@ -1,8 +1,10 @@
 import type { DataSource } from 'typeorm';
+import { QUOTA_PLANS } from '../../core/plans';
 import { InvalidOptionsError, QuotaConflictError } from '../../core/errors';
 import {
   QUOTA_ROW_DEFAULTS,
   parseChangeOptions,
+  parseChangesQuery,
   parsePageQuery,
   parseQuotaPatch,
 } from '../../core/quota-change';
@@ -10,13 +12,16 @@ import type { QuotaRow } from '../../core/quota-source';
 import {
   QuotaStore,
   type ChangeOptions,
+  type QuotaChangeRecord,
+  type QuotaFilter,
+  type QuotaListQuery,
   type QuotaPage,
   type QuotaPatch,
 } from '../../core/quota-store';
 import { parseTenantId } from '../../core/tenant';
 import { exactNumber } from './bigint';
-import { toQuotaRow, toStamp } from './quota-rows';
-import { BEFORE, DELETE, LIST, LOAD, LOCK, PUT, RECORD_USAGE, ROWS_OF } from './quota-sql';
+import { toChangeRecord, toQuotaRow, toStamp } from './quota-rows';
+import { BEFORE, CHANGES, DELETE, LIST, LOAD, LOCK, PUT, RECORD_USAGE, ROWS_OF } from './quota-sql';
 import { TenantTurns } from './tenant-turns';
 import { unavailable } from './database-errors';
 import { inTransaction, withConnection, type Row, type Session } from './session';
@@ -52,10 +57,11 @@ export class PostgresQuotaStore extends QuotaStore {
     return withConnection(this.dataSource, 'config', read, LOAD_WAIT_MS);
   }
 
-  async list(query: { after?: string; limit: number }): Promise<QuotaPage> {
-    const { after, limit } = parsePageQuery(query);
+  async list(query: QuotaListQuery): Promise<QuotaPage> {
+    const { after, limit, filter } = parsePageQuery(query);
+    const values = [after, limit + 1, ...filterValues(filter)];
     return withConnection(this.dataSource, 'config', async (session) => {
-      const raw = await session.query(LIST, [after, limit + 1]);
+      const raw = await session.query(LIST, values);
       const rows = raw.slice(0, limit).map(toQuotaRow);
       return { rows, next: raw.length > limit ? (rows.at(-1)?.tenant ?? null) : null };
     });
@@ -92,6 +98,19 @@ export class PostgresQuotaStore extends QuotaStore {
       if ((await lockTenant(session, tenant, expectedVersion)) === undefined) return null;
       const [raw] = await session.query(DELETE, [tenant, actor]);
       return { stamp: toStamp(raw) };
+    });
+  }
+
+  async changes(
+    tenant: string,
+    query: { before?: number; limit: number },
+  ): Promise<{ changes: QuotaChangeRecord[]; next: number | null }> {
+    parseTenantId(tenant);
+    const { before, limit } = parseChangesQuery(query);
+    return withConnection(this.dataSource, 'config', async (session) => {
+      const raw = await session.query(CHANGES, [tenant, before, limit + 1]);
+      const changes = raw.slice(0, limit).map(toChangeRecord);
+      return { changes, next: raw.length > limit ? (changes.at(-1)?.stamp ?? null) : null };
     });
   }
 
@@ -138,6 +157,17 @@ async function lockTenant(
     throw new QuotaConflictError(tenant, version);
   }
   return before;
+}
+
+/** As {@link LIST} takes them, from its third parameter on. */
+function filterValues({ over, nearPercent, mode, plan }: QuotaFilter): unknown[] {
+  const limits = plan === undefined ? undefined : QUOTA_PLANS[plan];
+  return [
+    over ?? false,
+    nearPercent ?? null,
+    mode === undefined ? null : (mode ?? 'null'),
+    ...[limits?.quotaMb ?? null, limits?.overageAllowed ?? null, limits?.overageLimitMb ?? null],
+  ];
 }
 
 /** Unchecked, so that a change can mend a row that breaks the rules; what comes of it is checked. */

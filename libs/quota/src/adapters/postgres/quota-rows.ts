@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { MAX_QUOTA_MB } from '../../core/quota-store';
+import { MAX_QUOTA_MB, type QuotaChangeRecord } from '../../core/quota-store';
 import type { QuotaRow } from '../../core/quota-source';
 import { TENANT_ID_PATTERN } from '../../core/tenant';
 import { exactNumber } from './bigint';
@@ -59,6 +59,30 @@ export function toQuotaRow(raw: Row): QuotaRow {
     createdAt: data.created_at,
     updatedAt: data.updated_at,
   };
+}
+
+const snapshot = row
+  .pick({ quota_mb: true, overage_allowed: true, overage_limit_mb: true, mode: true })
+  .extend({ version: z.int() })
+  .transform(({ quota_mb: quotaMb, overage_allowed, overage_limit_mb, mode, version }) => ({
+    ...{ quotaMb, overageAllowed: overage_allowed, overageLimitMb: overage_limit_mb },
+    ...{ mode, version },
+  }))
+  .nullable();
+
+const change = z.object({
+  id: bigint,
+  action: z.enum(['create', 'update', 'delete']),
+  actor: z.string(),
+  before: snapshot,
+  after: snapshot,
+  changed_at: z.date(),
+});
+
+/** A row of `quota_changes` as the core has it. @throws Error when it breaks the table's rules. */
+export function toChangeRecord(raw: Row): QuotaChangeRecord {
+  const { id: stamp, changed_at: changedAt, ...rest } = change.parse(raw);
+  return { stamp, ...rest, changedAt };
 }
 
 /** The stamp beside a row. @throws RangeError when it is none. */

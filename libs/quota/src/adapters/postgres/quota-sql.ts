@@ -7,9 +7,21 @@ export const LOAD = `
   FROM (SELECT $1::text AS tenant_id) wanted
   LEFT JOIN tenant_cache_quotas q ON q.tenant_id = wanted.tenant_id`;
 
-/** $1 after, $2 limit */
+/**
+ * What is null, or false, asks for nothing. $1 after, $2 limit, $3 over the quota, $4 least percent of
+ * it, $5 mode, or 'null' for none, $6 to $8 the limits of a plan: quota_mb, overage_allowed,
+ * overage_limit_mb
+ */
 export const LIST = `
-  SELECT * FROM tenant_cache_quotas WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2`;
+  SELECT * FROM tenant_cache_quotas
+  WHERE tenant_id > $1
+    AND (NOT $3::boolean OR current_usage_bytes > quota_mb::bigint * 1048576)
+    AND ($4::numeric IS NULL
+      OR current_usage_bytes::numeric * 100 >= quota_mb::numeric * 1048576 * $4::numeric)
+    AND ($5::text IS NULL OR coalesce(mode, 'null') = $5::text)
+    AND ($6::integer IS NULL OR (quota_mb = $6::integer
+      AND overage_allowed = $7::boolean AND overage_limit_mb = $8::integer))
+  ORDER BY tenant_id LIMIT $2`;
 
 /**
  * Held to the end of the transaction: changes of one tenant are made one after the other, so that
@@ -63,6 +75,12 @@ export const DELETE = `
   INSERT INTO quota_changes (tenant_id, actor, action, before)
   SELECT $1, $2, 'delete', ${SNAPSHOT} FROM old
   RETURNING id AS stamp`;
+
+/** $1 tenant, $2 stamp that they are below, or null, $3 limit */
+export const CHANGES = `
+  SELECT id, action, actor, before, after, changed_at FROM quota_changes
+  WHERE tenant_id = $1 AND ($2::bigint IS NULL OR id < $2::bigint)
+  ORDER BY id DESC LIMIT $3`;
 
 /** Those of the tenants that have a row, and the time at which reading their usage begins. $1 tenants */
 export const ROWS_OF = `
