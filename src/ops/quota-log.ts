@@ -34,10 +34,13 @@ export class QuotaLog implements OnModuleInit {
       logger.info(fields, 'quota_changed');
     });
     observer.on('evicted', ({ tenant, actor, evicted, freedBytes }) => {
-      logger.info({ tenantId: tenant, actor, evicted, freedBytes }, 'quota_evicted');
+      logger.info(
+        { tenantId: loggable(tenant), actor: loggable(actor), evicted, freedBytes },
+        'quota_evicted',
+      );
     });
     observer.on('rollout', ({ version, actor, mode }) => {
-      logger.info({ version, actor, mode }, 'quota_rollout_changed');
+      logger.info({ version, actor: loggable(actor), mode }, 'quota_rollout_changed');
     });
     observer.on('reconciled', ({ tenant, driftBytes, causes, usedBytes, routine }) => {
       const level = routine && driftBytes === 0 ? 'debug' : 'info';

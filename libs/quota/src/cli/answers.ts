@@ -21,6 +21,7 @@ export const page = z.looseObject({
   items: z.array(z.unknown()),
   next: z.union([z.string(), z.number()]).nullable(),
 });
+export type Page = z.infer<typeof page>;
 
 export const reconciled = z.looseObject({
   tenantId: z.string(),

@@ -44,8 +44,13 @@ const NO_LINES = {
 export function printFacts({ out }: Output, facts: Readonly<Record<string, unknown>>): void {
   const width = Math.max(...Object.keys(facts).map((name) => name.length));
   for (const [name, value] of Object.entries(facts)) {
-    out.write(`${name.padEnd(width)}  ${value === null ? '-' : String(value)}\n`);
+    out.write(`${name.padEnd(width)}  ${value === null ? '-' : said(value)}\n`);
   }
+}
+
+/** Text as it is; a list or an object as JSON. */
+function said(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 export function mb(bytes: number): number {
@@ -69,7 +74,7 @@ export function progress({ err, json }: Output, total: number, unit: string): Pr
   if (json || err.isTTY !== true) return { to: () => undefined, stop: () => undefined };
   const bar = new SingleBar({
     format: `{bar} {percentage} % | {value} of {total} ${unit}`,
-    stream: err as NodeJS.WriteStream,
+    stream: err,
     hideCursor: true,
     barsize: BAR_WIDTH,
   });

@@ -1,5 +1,5 @@
 import type { AdminClient, Query } from './admin-client';
-import { page, read } from './answers';
+import { page, read, type Page } from './answers';
 
 /** The largest page that the service gives. */
 export const PAGE = 100;
@@ -13,8 +13,8 @@ export async function* itemsOf(
 ): AsyncGenerator {
   let next: string | number | null = null;
   do {
-    const asked = { ...query, limit: PAGE, ...(next !== null && { [cursor]: next }) };
-    const answer = read(page, await client.call('GET', path, { query: asked }));
+    const asked: Query = { ...query, limit: PAGE, ...(next !== null && { [cursor]: next }) };
+    const answer: Page = read(page, await client.call('GET', path, { query: asked }));
     yield* answer.items;
     ({ next } = answer);
   } while (next !== null);

@@ -65,7 +65,10 @@ export function addQuotaCommands(program: Command, using: Using): void {
     .action(async ({ max, ...options }: ListOptions, command: Command) => {
       const { client, output } = using(command);
       const { items, more } = await firstOf(itemsOf(client, '/admin/quotas', options), max);
-      if (output.json) return printJson(output, items);
+      if (output.json) {
+        printJson(output, items);
+        return;
+      }
       const rows = items.map((item) => rowOf(read(answers.quota, item)));
       printTable(output, LIST_HEAD, rows);
       if (more) output.err.write(`There are more; --max ${max} ended it.\n`);
@@ -123,7 +126,10 @@ async function put(
 }
 
 function show(output: Context['output'], answer: unknown): void {
-  if (output.json) return printJson(output, answer);
+  if (output.json) {
+    printJson(output, answer);
+    return;
+  }
   const quota = read(answers.quota, answer);
   const { usage } = quota;
   const used = usage && percentOf(quota);

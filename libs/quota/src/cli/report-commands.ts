@@ -44,7 +44,10 @@ export function addReportCommands(program: Command, using: Using): void {
         return;
       }
       const { items, more } = await firstOf(itemsOf(client, '/admin/usage', query), options.max);
-      if (output.json) return printJson(output, items);
+      if (output.json) {
+        printJson(output, items);
+        return;
+      }
       const rows = items.map((item) => {
         const row = read(answers.usagePeriod, item);
         return [
@@ -69,7 +72,10 @@ export function addReportCommands(program: Command, using: Using): void {
       const { limit: limitMb, overage, since, tenant } = options;
       const query = { limitMb, overageMb: overage, percent: options.percent, since, tenant };
       const answer = await client.call('GET', '/admin/simulate', { query });
-      if (output.json) return printJson(output, answer);
+      if (output.json) {
+        printJson(output, answer);
+        return;
+      }
       const { record, summary, items, next } = read(answers.simulation, answer);
       printFacts(output, {
         since: record.since,

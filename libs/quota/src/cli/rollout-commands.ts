@@ -61,7 +61,10 @@ export function addRolloutCommands(program: Command, using: Using): void {
     .action(async ({ max }: { max: number }, command: Command) => {
       const { client, output } = using(command);
       const { items } = await firstOf(itemsOf(client, `${PATH}/history`, {}, 'before'), max);
-      if (output.json) return printJson(output, items);
+      if (output.json) {
+        printJson(output, items);
+        return;
+      }
       const rows = items.map((item) => {
         const { version, changedAt, changedBy, before, after } = read(answers.rolloutChange, item);
         return [version, changedAt, changedBy, said(before), said(after)];
@@ -76,7 +79,10 @@ export function addRolloutCommands(program: Command, using: Using): void {
     .action(async ({ since }: { since: string }, command: Command) => {
       const { client, output } = using(command);
       const answer = await client.call('GET', `${PATH}/impact`, { query: { since, limit: 100 } });
-      if (output.json) return printJson(output, answer);
+      if (output.json) {
+        printJson(output, answer);
+        return;
+      }
       const { record, summary, items, next } = read(answers.impact, answer);
       printFacts(output, {
         since: record.since,
@@ -103,7 +109,10 @@ async function put({ client, output }: Context, body: object): Promise<void> {
 }
 
 function show(output: Context['output'], answer: unknown): void {
-  if (output.json) return printJson(output, answer);
+  if (output.json) {
+    printJson(output, answer);
+    return;
+  }
   const seen = read(answers.rollout, answer);
   const { sources } = seen;
   printFacts(output, {

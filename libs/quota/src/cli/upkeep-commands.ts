@@ -106,13 +106,17 @@ async function evict({ client, output }: Context, tenant: string, body: object):
     if (!part.done)
       throw new CliError('Nothing more could be removed; see the log of the service.');
     const result = { tenantId: tenant, evicted: removed, freedBytes, usedBytes: part.usedBytes };
-    if (output.json) return printJson(output, result);
-    return printFacts(output, {
+    if (output.json) {
+      printJson(output, result);
+      return;
+    }
+    printFacts(output, {
       tenant,
       evicted: `${removed} entries`,
       freed: `${mb(freedBytes)} MB`,
       used: `${mb(part.usedBytes)} MB`,
     });
+    return;
   }
 }
 

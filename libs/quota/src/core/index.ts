@@ -13,7 +13,6 @@ export * from './decision-store';
 export * from './deferred';
 export * from './error-event';
 export * from './grant-keeper';
-export * from './deciding-store';
 export * from './errors';
 export * from './guarded-bank';
 export * from './guarded-decisions';

@@ -1,13 +1,14 @@
 import type { StoreState } from './breaker';
 import { Budget } from './budget';
-import { decidingStore, type DecidingParts } from './deciding-store';
 import { QuotaUnavailableError, UnknownTenantError } from './errors';
 import type { StoreName } from './observer';
 import type { QuotaMode, TenantQuota } from './quota';
 import type { QuotaCacheService } from './quota-cache.service';
 import type { QuotaRollout, RolloutSource } from './quota-rollout';
 import type { QuotaStore } from './quota-store';
+import type { QuotaSystem } from './quota-system';
 import { modeReason, resolveMode, rolloutBucket, type ModeReason } from './rollout';
+import type { StoreBreakers } from './store-breakers';
 import { parseTenantId } from './tenant';
 import type { Usage, UsageTracker } from './usage-tracker';
 
@@ -50,7 +51,9 @@ export interface QuotaExplanation {
   readonly breakers: Partial<Record<StoreName, StoreState>>;
 }
 
-export interface ExplainerParts extends Omit<DecidingParts, 'store'> {
+export interface ExplainerParts {
+  readonly system: QuotaSystem;
+  readonly breakers: StoreBreakers;
   readonly quotas: QuotaCacheService;
   readonly source: QuotaStore;
   readonly tracker: UsageTracker;
@@ -67,8 +70,7 @@ export class QuotaExplainer {
    */
   async explain(tenant: string): Promise<QuotaExplanation> {
     parseTenantId(tenant);
-    const { quotas, source, tracker, breakers, rollout } = this.parts;
-    const store = tracker.store;
+    const { quotas, source, tracker, breakers, rollout, system } = this.parts;
     const [quota, latest, usage] = await Promise.all([
       quotaOrNull(quotas.getQuota(tenant)),
       answerOrNull('config', () => source.load(tenant)),
@@ -81,8 +83,8 @@ export class QuotaExplainer {
       latestStamp: latest?.stamp ?? null,
       usage,
       mode: explainMode(rollout, { tenant, mode: quota?.mode ?? null }),
-      store,
-      decides: decidingStore({ ...this.parts, store }),
+      store: system.usual,
+      decides: system.decides(),
       breakers: breakers.states(),
     };
   }

@@ -232,16 +232,13 @@ export const quotaProviders: Provider[] = [
   },
   {
     provide: QuotaExplainer,
-    inject: [QUOTA_OPTIONS, STORES, QuotaCacheService, QuotaRollout],
+    inject: [STORES, QuotaCacheService, QuotaRollout, QuotaSystem],
     useFactory: (
-      { onOutage }: ResolvedQuotaOptions,
-      { quotas: source, tracker, breakers, bankUpkeep }: QuotaStores,
+      { quotas: source, tracker, breakers }: QuotaStores,
       quotas: QuotaCacheService,
       rollout: QuotaRollout,
-    ) => {
-      const deciding = { banked: bankUpkeep !== null, hasBudget: onOutage === 'allow' };
-      return new QuotaExplainer({ quotas, source, tracker, rollout, breakers, ...deciding });
-    },
+      system: QuotaSystem,
+    ) => new QuotaExplainer({ quotas, source, tracker, rollout, breakers, system }),
   },
   QuotaLifecycle,
   QuotaGuard,
