@@ -40,7 +40,10 @@ export class QuotaLog implements OnModuleInit {
       );
     });
     observer.on('rollout', ({ version, actor, mode }) => {
-      logger.info({ version, actor: loggable(actor), mode }, 'quota_rollout_changed');
+      logger.info(
+        { version, actor: actor === null ? null : loggable(actor), mode },
+        'quota_rollout_changed',
+      );
     });
     observer.on('reconciled', ({ tenant, driftBytes, causes, usedBytes, routine }) => {
       const level = routine && driftBytes === 0 ? 'debug' : 'info';

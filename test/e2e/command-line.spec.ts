@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../../libs/quota/src/cli/program';
@@ -24,6 +25,14 @@ afterAll(async () => {
 beforeEach(async () => {
   await quota('rollout', 'everyone');
 });
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as AddressInfo;
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
 
 interface End {
   readonly code: number;
@@ -101,7 +110,10 @@ it('changes nothing when somebody else was faster', async () => {
 });
 
 it('moves a rollout, and says who did', async () => {
-  expect(await json('rollout', 'percent', '12.5')).toMatchObject({ percent: 12.5, mode: 'enforce' });
+  expect(await json('rollout', 'percent', '12.5')).toMatchObject({
+    percent: 12.5,
+    mode: 'enforce',
+  });
   expect(await json('rollout', 'tenants', 'a,b')).toMatchObject({ tenants: ['a', 'b'] });
   expect(await json('rollout', 'shadow')).toMatchObject({ logOnly: true, mode: 'shadow' });
   expect(await json('rollout', 'off')).toMatchObject({ enabled: false, mode: 'off' });
@@ -127,7 +139,11 @@ it('evicts until the target is reached, and what is used is exact afterwards', a
 
 it('says who would have been refused', async () => {
   await quota('set', 'whatif', '--limit', '10', '--no-overage');
-  const options = { method: 'PUT', headers: { 'X-Tenant-ID': 'whatif' }, body: Buffer.alloc(3 * MB) };
+  const options = {
+    method: 'PUT',
+    headers: { 'X-Tenant-ID': 'whatif' },
+    body: Buffer.alloc(3 * MB),
+  };
   await service.fetch('/cache/a', options);
   await waitUntil(async () => {
     const { out } = await quota('simulate', '--limit', '2', '--tenant', 'whatif');
@@ -156,9 +172,13 @@ it('has an exit code for each way to fail', async () => {
   expect((await quota('get', 'nobody')).code).toBe(3);
   expect((await runWith({}, ['--url', service.url, 'list'])).code).toBe(5);
   expect((await runWith({ ADMIN_TOKEN: 'wrong' }, ['--url', service.url, 'list'])).code).toBe(5);
-  const away = await runWith({ ADMIN_TOKEN }, ['--url', 'http://127.0.0.1:1', 'list']);
+  const away = await runWith({ ADMIN_TOKEN }, [
+    '--url',
+    `http://127.0.0.1:${await freePort()}`,
+    'list',
+  ]);
   expect(away).toMatchObject({ code: 6, out: '' });
-  expect(away.err).toContain('http://127.0.0.1:1 does not answer: ECONNREFUSED');
+  expect(away.err).toContain('does not answer: ECONNREFUSED');
   expect((await quota('--url', 'ftp://x', 'list')).code).toBe(2);
   expect((await quota('reconcile', 'a b', 'acme')).code).toBe(2);
 });

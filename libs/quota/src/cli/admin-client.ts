@@ -4,7 +4,11 @@ import { CliError, EXIT } from './errors';
 /** Ms for one call: the longest work of the service, a page of an eviction, is bounded far below. */
 const CALL_MS = 60_000;
 
-const problem = z.looseObject({ detail: z.string().optional(), title: z.string().optional() });
+const problem = z.looseObject({
+  detail: z.string().optional(),
+  title: z.string().optional(),
+  errors: z.array(z.looseObject({ where: z.string(), allowed: z.string() })).optional(),
+});
 
 export interface AdminClientOptions {
   /** Of the service, without a path. */
@@ -77,7 +81,8 @@ function parse(text: string): unknown {
 function failure(status: number, text: string): CliError {
   const { data } = problem.safeParse(parse(text));
   const said = data?.detail ?? data?.title ?? `The service answered ${status}.`;
-  return new CliError(said, exitCodeOf(status));
+  const wrong = data?.errors?.map(({ where, allowed }) => `\n  ${where}: ${allowed}`) ?? [];
+  return new CliError(said + wrong.join(''), exitCodeOf(status));
 }
 
 function exitCodeOf(status: number): number {

@@ -39,7 +39,9 @@ export function addQuotaCommands(program: Command, using: Using): void {
           EXIT.usage,
         );
       }
-      await put(using(command), tenant, body, options.expect);
+      const context = using(command);
+      const seen = options.limit === undefined ? await seenOf(context, tenant) : {};
+      await put(context, tenant, { ...seen, ...body }, options.expect);
     });
 
   program
@@ -113,6 +115,12 @@ function bodyOf({ limit, overage, mode }: SetOptions): object {
     ...(overage === false && { overageAllowed: false }),
     ...(mode !== undefined && { mode: mode === 'inherit' ? null : mode }),
   };
+}
+
+/** The service takes a limit with every change: the present one, unless somebody changes it meanwhile. */
+async function seenOf({ client }: Context, tenant: string): Promise<object> {
+  const { quotaMb: limit, version } = read(answers.quota, await client.call('GET', pathOf(tenant)));
+  return { quotaMb: limit, version };
 }
 
 async function put(
