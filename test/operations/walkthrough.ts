@@ -42,7 +42,7 @@ async function freePort(): Promise<number> {
 
 /** One shell for all, so that what is exported stays; it ends what it has started. */
 function scriptOf(commands: readonly string[]): string {
-  const steps = commands.map((command, n) => `echo "@@ ${n} $SECONDS"\n${command}`);
+  const steps = commands.map((command, n) => `printf '\\n@@ ${n} %s\\n' "$SECONDS"\n${command}`);
   return ['set -euo pipefail', "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT", ...steps].join(
     '\n',
   );
