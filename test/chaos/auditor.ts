@@ -31,6 +31,17 @@ const LIVE_IN_POSTGRES = `
   WHERE NOT deleted AND (expires_at IS NULL OR expires_at > clock_timestamp())
   GROUP BY tenant_id`;
 
+/** Live values that PostgreSQL's own ledger does not have, and when they were stored. $1 tenant */
+const STORED = `
+  SELECT convert_from(c.key, 'UTF8') AS key, c.bytes::text AS bytes,
+    round(extract(epoch FROM clock_timestamp() - pg_xact_commit_timestamp(c.xmin)), 1)::text AS age
+  FROM cache_entries c
+  LEFT JOIN quota_ledger_entries e
+    ON e.tenant_id = c.tenant_id AND e.key = c.key AND e.bytes = c.bytes
+  WHERE c.tenant_id = $1 AND NOT c.deleted AND e.key IS NULL
+    AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp())
+  ORDER BY age`;
+
 /** Adds up what is really stored, past the code under test and on connections of its own. */
 export class Auditor {
   samples = 0;
@@ -62,8 +73,23 @@ export class Auditor {
       // One that is made anew has the quota of strangers for a moment.
       if (tenant.mortal) continue;
       const [live, hard] = [sample.get(tenant.id) ?? 0, hardBytes(tenant)];
-      if (live > hard) this.findings.overAdmission(tenant.id, live, hard, this.when());
+      if (live > hard && this.findings.overAdmission(tenant.id, live, hard, this.when())) {
+        void this.explain(tenant.id).catch(() => undefined);
+      }
     }
+  }
+
+  /** Tells which of the stored values no ledger has as they are, and when those were stored. */
+  private async explain(tenant: string): Promise<void> {
+    if (this.store === 'redis') return;
+    const { redis, pool } = this.own;
+    const counted = await within(PATIENCE_MS, 'the entries', redis.hgetall(`quota:{${tenant}}:e`));
+    const { rows } = await pool.query<{ key: string; bytes: string; age: string }>(STORED, [
+      tenant,
+    ]);
+    const left = rows.filter(({ key, bytes }) => counted[key]?.split(' ')[0] !== bytes);
+    const told = left.map(({ key, bytes, age }) => `${key} ${bytes} bytes ${age} s ago`);
+    this.findings.note(`  not in Redis' ledger: ${told.join(', ') || 'none'}`);
   }
 
   async sample(): Promise<Sample> {

@@ -13,11 +13,19 @@ export class Findings {
   /** @param tell is called with every case that is told in full */
   constructor(private readonly tell: (line: string) => void = () => undefined) {}
 
-  overAdmission(tenant: string, live: number, hard: number, when: string): void {
+  /** @returns whether it is the most so far */
+  overAdmission(tenant: string, live: number, hard: number, when: string): boolean {
     const excess = live - hard;
-    if (excess <= this.overAdmittedBytes) return;
+    if (excess <= this.overAdmittedBytes) return false;
     this.overAdmittedBytes = excess;
     this.add('over-admission', `${tenant} holds ${live} bytes of ${hard} (${when})`);
+    return true;
+  }
+
+  /** What helps to understand a finding; it is none. */
+  note(line: string): void {
+    this.told.push(line);
+    this.tell(line);
   }
 
   /** An acknowledged value that is not there, or not as it was stored; each counts once. */

@@ -63,7 +63,8 @@ export class Stand {
   static async start(options: StandOptions): Promise<Stand> {
     const [redis, postgres] = await Promise.allSettled([
       startRedis({ args: REDIS_ARGS }),
-      startPostgres(),
+      // So that the auditor can say when a row was stored.
+      startPostgres(['track_commit_timestamp=on']),
     ]);
     if (redis.status === 'rejected' || postgres.status === 'rejected') {
       if (redis.status === 'fulfilled') await redis.value.stop();

