@@ -16,7 +16,7 @@ export interface TenantFigures {
 const DEADLINE_MS = 1_000;
 
 /** Bytes per MB of quota, as tenant_cache_quotas_fill_idx has it. */
-const FILL = 'current_usage_bytes::double precision / quota_mb';
+const FILL = 'current_usage_bytes::double precision / nullif(quota_mb, 0)';
 
 /** Each by an index of its own. 838,860.8 bytes of each MB are 80 %. */
 const COUNTS = `

@@ -514,10 +514,14 @@ describe('what is pending', () => {
        SELECT 'rest-' || i, 'g', 5 FROM generate_series(1, 100000) i`,
     );
     await probe.query('ANALYZE quota_ledger');
-    await stage.bank.pending('r', 100);
-    const start = performance.now();
-    await stage.bank.pending('r', 100);
-    const took = performance.now() - start;
+    const times: number[] = [];
+    for (let i = 0; i < 7; i += 1) {
+      const start = performance.now();
+      await stage.bank.pending('r', 100);
+      times.push(performance.now() - start);
+    }
+    // What it costs; what is above that is others' work on the machine.
+    const took = Math.min(...times);
     process.stdout.write(
       `bank in PostgreSQL: pending among 100,000 tenants at rest ${took.toFixed(1)} ms; ` +
         `${(hot * 100).toFixed(0)} % of a hot row's updates touch no index\n`,
