@@ -5,13 +5,12 @@ require('../support/swc-hook.cjs');
 process.stdin.on('end', () => process.exit(1)).resume();
 
 if (process.env.CHAOS_BREAK === 'limit') {
-  const { QuotaChecker } = require('@app/quota');
-  const decide = QuotaChecker.prototype.decide;
-  QuotaChecker.prototype.decide = function (write, budget, ask) {
-    return decide.call(this, write, budget, (request) => {
-      const { quotaBytes, hardBytes } = request.limits;
-      return ask({ ...request, limits: { quotaBytes, hardBytes: hardBytes * 1.5 } });
-    });
+  const { RedisUsageTracker } = require('@app/quota');
+  const { reserve } = RedisUsageTracker.prototype;
+  if (reserve === undefined) throw new Error('There is nothing to break.');
+  RedisUsageTracker.prototype.reserve = function (request) {
+    const { quotaBytes, hardBytes } = request.limits;
+    return reserve.call(this, { ...request, limits: { quotaBytes, hardBytes: hardBytes * 1.5 } });
   };
 }
 

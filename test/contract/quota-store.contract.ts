@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { QuotaFilter, QuotaPatch, QuotaStore } from '@app/quota';
 import {
+  QuotaUnavailableError,
   InvalidTenantError,
   InvalidWriteError,
   MAX_QUOTA_MB,
@@ -243,7 +244,12 @@ export function describeQuotaStore(
         const seen: number[] = [];
         const reader = (async () => {
           while (!writing.signal.aborted) {
-            seen.push((await store.load(tenant)).stamp);
+            // With one connection for all, a reader may not get its turn in time.
+            const read = await store.load(tenant).catch((error: unknown) => {
+              if (error instanceof QuotaUnavailableError) return null;
+              throw error;
+            });
+            if (read !== null) seen.push(read.stamp);
             await new Promise((resolve) => setImmediate(resolve));
           }
         })();
@@ -256,6 +262,7 @@ export function describeQuotaStore(
         );
         writing.abort();
         await reader;
+        expect(seen.length).toBeGreaterThan(0);
         expect(seen).toEqual(seen.toSorted((a, b) => a - b));
         expect((await store.load(tenant)).stamp).toBe(Math.max(...stamps));
       });
