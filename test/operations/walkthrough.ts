@@ -8,6 +8,7 @@ import { startPostgres, startRedis } from '../support';
 
 const PAGES = ['docs/operations/deployment.md', 'docs/operations/rollout-plan.md'];
 const LONGEST_MS = 240_000;
+const SHOWN_LINES = 20;
 
 /** What has to be in the output of a command, besides its success. */
 const EXPECTED: readonly [command: RegExp, output: RegExp][] = [
@@ -40,6 +41,14 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+/** Migrations tell of each of their statements. */
+function lastOf(text: string): string {
+  const lines = text.trimEnd().split('\n');
+  return lines.length > SHOWN_LINES
+    ? `…\n${lines.slice(-SHOWN_LINES).join('\n')}\n`
+    : `${lines.join('\n')}\n`;
+}
+
 /** One shell for all, so that what is exported stays; it ends what it has started. */
 function scriptOf(commands: readonly string[]): string {
   const steps = commands.map((command, n) => `printf '\\n@@ ${n} %s\\n' "$SECONDS"\n${command}`);
@@ -67,7 +76,7 @@ async function main(): Promise<void> {
     const parts = output.split(/^@@ \d+ (\d+)\n/m);
     shown.forEach((command, n) => {
       const [seconds, text] = [parts[2 * n + 1], parts[2 * n + 2] ?? ''];
-      process.stdout.write(`[${String(seconds)}s] $ ${command}\n${text}`);
+      process.stdout.write(`[${String(seconds)}s] $ ${command}\n${lastOf(text)}`);
     });
     const wrong = EXPECTED.flatMap(([command, expected]) => {
       const n = shown.findIndex((line) => command.test(line));
