@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../../libs/quota/src/cli/program';
-import { waitUntil } from '../support';
+import { freePort, waitUntil } from '../support';
 import { ADMIN_TOKEN, MB, Service } from './support/service';
 import { Servers } from './support/stacks';
 
@@ -25,14 +24,6 @@ afterAll(async () => {
 beforeEach(async () => {
   await quota('rollout', 'everyone');
 });
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
 
 interface End {
   readonly code: number;

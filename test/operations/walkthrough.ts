@@ -1,10 +1,9 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startPostgres, startRedis } from '../support';
+import { freePort, startPostgres, startRedis } from '../support';
 
 const PAGES = ['docs/operations/deployment.md', 'docs/operations/rollout-plan.md'];
 const LONGEST_MS = 240_000;
@@ -32,14 +31,6 @@ function commandsOf(page: string): string[] {
 
 /** `npm ci` was run, or this could not. */
 const INSTALLED = 'npm ci';
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
 
 /** Migrations tell of each of their statements. */
 function lastOf(text: string): string {

@@ -2,4 +2,4 @@ export { percentile, startLoad, startStallMeter, type Sample } from './load';
 export { startPostgres, type PostgresServer } from './postgres-server';
 export { startPrometheus, type PrometheusServer } from './prometheus-server';
 export { startRedis, type RedisServer } from './redis-server';
-export { waitUntil } from './server-process';
+export { freePort, waitUntil } from './server-process';

@@ -199,7 +199,8 @@ export async function withFreePort<T>(start: (port: number) => Promise<T>): Prom
   }
 }
 
-function freePort(): Promise<number> {
+/** A loopback port that was free a moment ago. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once('error', reject);
