@@ -1,24 +1,12 @@
-import { ApiProperty } from '@nestjs/swagger';
-import type { QuotaChangeRecord, QuotaMode } from '@app/quota';
+import { ApiProperty, PickType } from '@nestjs/swagger';
+import type { QuotaChangeRecord } from '@app/quota';
 import type { Plain } from '../http/openapi';
-import { MODES } from './quota.views';
+import { QuotaView } from './quota.views';
 
-export class QuotaSettingsView {
-  @ApiProperty({ example: 100 })
-  quotaMb!: number;
+/** What is set of a quota. */
+const SETTINGS = ['quotaMb', 'overageAllowed', 'overageLimitMb', 'mode', 'version'] as const;
 
-  @ApiProperty()
-  overageAllowed!: boolean;
-
-  @ApiProperty({ example: 10 })
-  overageLimitMb!: number;
-
-  @ApiProperty({ enum: MODES, nullable: true })
-  mode!: QuotaMode | null;
-
-  @ApiProperty({ example: 1 })
-  version!: number;
-}
+export class QuotaSettingsView extends PickType(QuotaView, SETTINGS) {}
 
 export class QuotaChangeView {
   @ApiProperty({ description: 'Rises with each change of the tenant', example: 17 })
