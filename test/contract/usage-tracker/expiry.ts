@@ -168,21 +168,24 @@ export function describeExpiry(stage: Stage): void {
         expiredReservations: 3,
         freedBytes: 33,
         more: true,
-        unsettled: 3,
+        lapsed: false,
+        unsettled: 0,
       });
       expect(await sweep()).toEqual({
         expiredEntries: 2,
         expiredReservations: 2,
         freedBytes: 22,
         more: false,
-        unsettled: 5,
+        lapsed: false,
+        unsettled: 0,
       });
       expect(await sweep()).toEqual({
         expiredEntries: 0,
         expiredReservations: 0,
         freedBytes: 0,
         more: false,
-        unsettled: 5,
+        lapsed: false,
+        unsettled: 0,
       });
       expect(await s.used()).toEqual([0, 0]);
     });

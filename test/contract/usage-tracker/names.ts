@@ -150,6 +150,7 @@ export function describeNames(stage: Stage): void {
         expiredReservations: 0,
         freedBytes: 0,
         more: false,
+        lapsed: false,
         unsettled: 0,
       });
       expect(await s.remove('k')).toEqual({ removed: false, freedBytes: 0, usage: zero });

@@ -44,6 +44,7 @@ export interface WriteOptions {
   readonly stamp?: number;
   readonly enforce?: boolean;
   readonly holdMs?: number;
+  readonly keep?: boolean;
 }
 
 export type CommitOptions = Partial<
@@ -83,8 +84,8 @@ export class Scene {
   }
 
   reserve(key: string | undefined, bytes: number, options: WriteOptions = {}) {
-    const { id = randomUUID(), holdMs = 30_000, ...rest } = options;
-    return this.tracker.reserve({ ...this.write(key, bytes, rest), id, holdMs });
+    const { id = randomUUID(), holdMs = 30_000, keep = false, ...rest } = options;
+    return this.tracker.reserve({ ...this.write(key, bytes, rest), id, holdMs, keep });
   }
 
   check(key: string | undefined, bytes: number, options: WriteOptions = {}) {
@@ -199,6 +200,11 @@ export class Scene {
     await untilDue(20);
     await this.used();
     return hold;
+  }
+
+  /** The same of one that is kept. */
+  kept(key: string, bytes: number, options: WriteOptions = {}): Promise<Hold> {
+    return this.lapsed(key, bytes, { ...options, keep: true });
   }
 
   private write(key: string | undefined, bytes: number, options: Omit<WriteOptions, 'id'>) {

@@ -1,4 +1,5 @@
 import type { KeyView, TenantPage } from '../../../libs/quota/src/core';
+import { describeLapsed } from './lapsed';
 import { untilDue, type Scene, type Stage } from './scene';
 
 async function listAll(s: Scene, limit: number): Promise<KeyView[]> {
@@ -279,6 +280,7 @@ export function describeUpkeep(stage: Stage): void {
   });
 
   describeUnsettled(stage);
+  describeLapsed(stage);
 
   describe('tenants', () => {
     it('lists those that have state, page by page', async () => {
@@ -317,52 +319,70 @@ export function describeUpkeep(stage: Stage): void {
   });
 }
 
+async function isDue(s: Scene): Promise<boolean> {
+  return (await walk((cursor) => s.tracker.due(cursor, 1_000))).includes(s.tenant);
+}
+
 function describeUnsettled(stage: Stage): void {
   const unsettled = async (s: Scene): Promise<number> =>
     (await s.tracker.sweep(s.tenant, 10)).unsettled;
-  const isDue = async (s: Scene): Promise<boolean> =>
-    (await walk((cursor) => s.tracker.due(cursor, 1_000))).includes(s.tenant);
+
+  /** So many of its lives have ended. */
+  const ended = async (s: Scene, lives: number): Promise<void> => {
+    await s.put('a', 1);
+    for (let life = 0; life < lives; life += 1) await s.tracker.drop(s.tenant);
+  };
 
   describe('unsettled', () => {
-    it('counts what lapsed, with a key or without, whoever reaps it', async () => {
-      const s = stage.scene({ quotaBytes: 1_000 });
-      const lapse = async (key: string | undefined): Promise<void> => {
-        await s.hold(key, 1, { holdMs: 20 });
-        await untilDue(20);
-      };
-      await lapse('a');
-      await s.used();
-      await lapse(undefined);
-      await s.put('b', 10); // its reserve reaps
-      await lapse('a');
-      await s.check('c', 5_000);
-      await lapse('a');
-      await s.tracker.recount(s.tenant);
-      await lapse('a');
-      expect(await unsettled(s)).toBe(5);
-      expect(await unsettled(s)).toBe(5);
+    it('is one for each life of the tenant that was ended', async () => {
+      const s = stage.scene();
+      await s.tracker.drop(s.tenant); // of a tenant without state
+      expect(await unsettled(s)).toBe(0);
+      await ended(s, 2);
+      expect(await unsettled(s)).toBe(2);
+      await s.put('b', 1);
+      await s.tracker.drop(s.tenant);
+      // What was looked at was the life before.
+      expect(await s.tracker.settled(s.tenant, 2)).toBe(2);
+      expect(await unsettled(s)).toBe(1);
+      expect(await isDue(s)).toBe(true);
     });
 
-    it('does not count what was settled, be it late', async () => {
+    it('is one for each kept reservation without a key that lapsed, whoever reaps it', async () => {
+      const s = stage.scene({ quotaBytes: 1_000 });
+      const reap: (() => Promise<unknown>)[] = [
+        () => s.used(),
+        () => s.put('b', 10),
+        () => s.check('c', 5_000),
+        () => s.tracker.recount(s.tenant),
+      ];
+      for (const by of reap) {
+        await s.hold(undefined, 1, { holdMs: 20, keep: true });
+        await untilDue(20);
+        await by();
+      }
+      await s.release(await s.hold(undefined, 1, { keep: true }));
+      await s.commit(await s.hold(undefined, 1, { keep: true }));
+      expect(await unsettled(s)).toBe(4);
+      expect(await unsettled(s)).toBe(4);
+    });
+
+    it('is nothing that another reservation does, lapsed or not', async () => {
       const s = stage.scene({ quotaBytes: 1_000 });
       await s.put('a', 10);
       await s.release(await s.hold('b', 10));
-      const late = await s.hold('c', 10, { holdMs: 20 });
-      const released = await s.hold('d', 10, { holdMs: 20 });
-      await untilDue(20);
-      await s.commit(late);
-      await s.release(released);
-      await s.put('e', 10, { ttlMs: 20 });
-      await untilDue(20);
+      await s.lapsed('c', 10);
+      await s.lapsed(undefined, 10);
+      await s.kept('d', 10);
       expect(await unsettled(s)).toBe(0);
     });
 
     it('falls by what was looked at, and never below zero', async () => {
-      const s = stage.scene({ quotaBytes: 1_000 });
-      for (const key of ['a', 'b', 'c']) await s.lapsed(key, 1);
+      const s = stage.scene();
+      await ended(s, 3);
       expect(await s.tracker.settled(s.tenant, 2)).toBe(2);
       expect(await unsettled(s)).toBe(1);
-      await s.lapsed('d', 1);
+      await s.tracker.drop(s.tenant);
       expect(await s.tracker.settled(s.tenant, 0)).toBe(0);
       expect(await s.tracker.settled(s.tenant, 1)).toBe(1);
       expect(await unsettled(s)).toBe(1);
@@ -375,25 +395,11 @@ function describeUnsettled(stage: Stage): void {
       await s.put('a', 1);
       await s.tracker.sweep(s.tenant, 1_000);
       expect(await isDue(s)).toBe(false);
-      await s.lapsed('b', 1);
+      await s.tracker.drop(s.tenant);
       expect(await isDue(s)).toBe(true);
       await s.tracker.settled(s.tenant, await unsettled(s));
       expect(await unsettled(s)).toBe(0);
       expect(await isDue(s)).toBe(false);
-    });
-
-    it('outlives the tenant, and is one more for each of its lives', async () => {
-      const s = stage.scene();
-      await s.tracker.drop(s.tenant); // of a tenant without state
-      expect(await unsettled(s)).toBe(0);
-      await s.lapsed('a', 1);
-      await s.tracker.drop(s.tenant);
-      expect(await unsettled(s)).toBe(2);
-      await s.tracker.drop(s.tenant);
-      // What was looked at was the life before.
-      expect(await s.tracker.settled(s.tenant, 2)).toBe(2);
-      expect(await unsettled(s)).toBe(1);
-      expect(await isDue(s)).toBe(true);
     });
 
     it.each([-1, 1.5, Number.NaN])('refuses a count of %p', async (count) => {

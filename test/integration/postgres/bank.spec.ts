@@ -150,6 +150,16 @@ describe('a batch', () => {
     expect(await begin(s)).toBeNull();
   });
 
+  it('leaves a key that a lapsed reservation is held for to a later one', async () => {
+    const s = scene();
+    await granted(s, 20);
+    await s.put('a', 10);
+    const kept = await s.kept('a', 20);
+    expect(await begin(s)).toBeNull();
+    await s.tracker.letGo(s.tenant, [kept.id]);
+    expect((await begin(s))?.items).toEqual([{ key: 'a', bytes: 10, version: 0 }]);
+  });
+
   it('does not change while the tenant goes on writing the same keys', async () => {
     const s = scene(200);
     await granted(s, 10);

@@ -12,7 +12,15 @@ export interface LedgerAudit {
   /** Versions remembered for keys without an open reservation. */
   readonly leftVersions: number;
   readonly open: number;
+  /** Open ones that have lapsed, and their sizes. */
+  readonly lapsed: number;
+  readonly lapsedBytes: number;
+  readonly trueLapsed: number;
+  readonly trueLapsedBytes: number;
 }
+
+/** Where the deadlines of what has lapsed begin. */
+const LAPSED = 2 ** 52;
 
 /**
  * Adds up a tenant's rows on its own, in one plain statement: none of the ledger's functions has a
@@ -25,8 +33,12 @@ const AUDIT = `
   ), loose AS (
     SELECT coalesce(sum(bytes), 0) AS bytes FROM quota_ledger_holds
     WHERE tenant_id = $1 AND state = 'open' AND key IS NULL
+  ), late AS (
+    SELECT count(*) AS holds, coalesce(sum(bytes), 0) AS bytes FROM quota_ledger_holds
+    WHERE tenant_id = $1 AND state = 'open' AND keep AND deadline >= ${LAPSED}
   )
   SELECT l.committed, l.reserved, l.unkeyed_reserved,
+    l.lapsed, l.lapsed_bytes, late.holds AS true_lapsed, late.bytes AS true_lapsed_bytes,
     l.unkeyed + (SELECT coalesce(sum(bytes), 0) FROM quota_ledger_entries WHERE tenant_id = $1)
       AS true_committed,
     loose.bytes + (
@@ -36,12 +48,13 @@ const AUDIT = `
     (SELECT count(*) FROM (
       SELECT expires_at AS due FROM quota_ledger_entries WHERE tenant_id = $1
       UNION ALL
-      SELECT deadline FROM quota_ledger_holds WHERE tenant_id = $1 AND state = 'open'
+      SELECT deadline FROM quota_ledger_holds
+      WHERE tenant_id = $1 AND state = 'open' AND (deadline < ${LAPSED} OR NOT keep)
     ) d WHERE d.due IS NOT NULL AND d.due < coalesce(l.due_at, 9223372036854775807)) AS overlooked,
     (SELECT count(*) FROM quota_ledger_versions v WHERE v.tenant_id = $1
       AND NOT EXISTS (SELECT 1 FROM tops t WHERE t.key = v.key)) AS left_versions,
     (SELECT count(*) FROM quota_ledger_holds WHERE tenant_id = $1 AND state = 'open') AS open
-  FROM quota_ledger l, loose WHERE l.tenant_id = $1`;
+  FROM quota_ledger l, loose, late WHERE l.tenant_id = $1`;
 
 export async function auditLedger(dataSource: DataSource, tenant: string): Promise<LedgerAudit> {
   const [row] = await dataSource.query<Record<string, string>[]>(AUDIT, [tenant]);
@@ -57,6 +70,10 @@ export async function auditLedger(dataSource: DataSource, tenant: string): Promi
     overlooked: number('overlooked'),
     leftVersions: number('left_versions'),
     open: number('open'),
+    lapsed: number('lapsed'),
+    lapsedBytes: number('lapsed_bytes'),
+    trueLapsed: number('true_lapsed'),
+    trueLapsedBytes: number('true_lapsed_bytes'),
   };
 }
 
@@ -69,6 +86,8 @@ export async function expectExact(dataSource: DataSource, tenant: string): Promi
     unkeyedReserved: found.trueUnkeyedReserved,
     overlooked: 0,
     leftVersions: 0,
+    lapsed: found.trueLapsed,
+    lapsedBytes: found.trueLapsedBytes,
   });
   return found;
 }

@@ -7,6 +7,7 @@ import {
 } from '@app/quota';
 import { randomUUID } from 'node:crypto';
 import { DataSource } from 'typeorm';
+import { UndecidedError } from '../../../libs/quota/src/core';
 import { createDataSource } from '../../../src/database/data-source';
 import { Scene, type Hold } from '../../contract/usage-tracker/scene';
 import { startPostgres, waitUntil, type PostgresServer } from '../../support';
@@ -76,6 +77,24 @@ async function insist<T>(send: () => Promise<T>): Promise<T> {
   }
 }
 
+async function unlessUndecided<T>(attempt: Promise<T>): Promise<T | null> {
+  try {
+    return await attempt;
+  } catch (error) {
+    if (error instanceof UndecidedError) return null;
+    throw error;
+  }
+}
+
+/** As one who has found nothing stored of what has lapsed so far. */
+async function letAllGo({ tracker, tenant }: Scene): Promise<number> {
+  const { holds } = await tracker.lapsed(tenant, null, 100);
+  return tracker.letGo(
+    tenant,
+    holds.map(({ id }) => id),
+  );
+}
+
 describe('several processes', () => {
   it('admit 300 writes of 1 KB at a limit of 100 KB to the byte', async () => {
     const limit = 100 * 1_024;
@@ -99,18 +118,23 @@ describe('several processes', () => {
     const s = scene({ quotaBytes: 2_000, hardBytes: 2_000 });
     let version = 0;
     let most = 0;
+    let lapsed = 0;
     const live = async (i: number): Promise<void> => {
       const own = through(s, trackers[i % 2]!);
       const key = i % 9 === 0 ? undefined : `k${i % 13}`;
       const id = randomUUID();
       const holdMs = i % 7 === 0 ? 30 : 30_000;
-      const reply = await own.reserve(key, 40 + ((i * 37) % 200), { id, holdMs });
-      if (reply.outcome !== 'reserved') return;
+      const bytes = 40 + ((i * 37) % 200);
+      const reply = await unlessUndecided(
+        own.reserve(key, bytes, { id, holdMs, keep: i % 2 === 0 }),
+      );
+      if (i % 10 === 0) lapsed += await letAllGo(own);
+      if (reply?.outcome !== 'reserved') return;
       most = Math.max(most, reply.usage.committedBytes + reply.usage.reservedBytes);
       const hold: Hold = {
         id,
         key,
-        bytes: 40 + ((i * 37) % 200),
+        bytes,
         generation: reply.generation,
         reply,
       };
@@ -120,7 +144,9 @@ describe('several processes', () => {
         ...(i % 2 === 0 ? { version: ++version } : {}),
       };
       if (i % 11 === 0) await own.release(hold);
-      else await own.commit(hold, (i * 53) % 300, options);
+      else if (!(await unlessUndecided(own.commit(hold, (i * 53) % 300, options)))) {
+        await own.release(hold);
+      }
       if (i % 5 === 0) await own.remove(`k${(i * 3) % 13}`, i % 2 ? {} : { version: ++version });
       if (i % 17 === 0) await own.refund(30);
       if (i % 29 === 0) expect((await own.tracker.recount(s.tenant)).driftBytes).toBe(0);
@@ -150,8 +176,10 @@ describe('several processes', () => {
     // A reservation smaller than its key's entry holds nothing, and is open all the same.
     await waitUntil(async () => {
       await s.used();
+      lapsed += await letAllGo(s);
       return (await expectExact(probe, s.tenant)).open === 0;
     });
+    expect(lapsed).toBeGreaterThan(5);
     expect((await s.used())[1]).toBe(0);
     expect(await s.tracker.recount(s.tenant)).toMatchObject({ driftBytes: 0 });
   });
@@ -355,7 +383,10 @@ describe('the functions by themselves', () => {
   const long = `repeat('k', 513)::bytea`;
   const reserve = (
     args: Partial<
-      Record<'id' | 'key' | 'bytes' | 'quota' | 'hard' | 'stamp' | 'enforce' | 'hold', string>
+      Record<
+        'id' | 'key' | 'bytes' | 'quota' | 'hard' | 'stamp' | 'enforce' | 'hold' | 'keep',
+        string
+      >
     >,
   ) => {
     const a = {
@@ -367,9 +398,10 @@ describe('the functions by themselves', () => {
       stamp: '9',
       enforce: 'true',
       hold: '1000',
+      keep: 'true',
       ...args,
     };
-    return `quota_ledger_reserve($1, ${a.id}, ${a.key}, ${a.bytes}, ${a.quota}, ${a.hard}, ${a.stamp}, ${a.enforce}, ${a.hold})`;
+    return `quota_ledger_reserve($1, ${a.id}, ${a.key}, ${a.bytes}, ${a.quota}, ${a.hard}, ${a.stamp}, ${a.enforce}, ${a.hold}, ${a.keep})`;
   };
   const commit = (
     args: Partial<Record<'id' | 'key' | 'bytes' | 'generation' | 'ttl' | 'version', string>>,
@@ -422,15 +454,20 @@ describe('the functions by themselves', () => {
     reserve({ enforce: 'NULL' }),
     reserve({ hold: '0' }),
     reserve({ hold: 'NULL' }),
-    reserve({ hold: '9007199254740991' }),
+    reserve({ hold: '2251799813685248' }),
+    reserve({ keep: 'NULL' }),
     commit({ generation: 'NULL' }),
     commit({ ttl: '0' }),
-    commit({ ttl: '9007199254740991' }),
+    commit({ ttl: '2251799813685248' }),
     commit({ version: '-1' }),
     `quota_ledger_remove($1, 'raw', NULL, NULL)`,
     `quota_ledger_remove($1, 'raw', ${K}, -1)`,
     `quota_ledger_sweep($1, -1)`,
     `quota_ledger_sweep($1, NULL)`,
+    ...['NULL', `ARRAY['']`, `ARRAY[NULL]`, `ARRAY[repeat('i', 129)]`].map(
+      (ids) => `quota_ledger_let_go($1, ${ids}::text[])`,
+    ),
+    `quota_ledger_let_go($1, array_fill('i'::text, ARRAY[1001]))`,
     `quota_ledger_drop($1, '')`,
     `quota_ledger_drop($1, NULL)`,
     `quota_ledger_correct($1, ARRAY[${K}], '{-1}', '{NULL}', '{NULL}', '{NULL}', '{NULL}')`,
@@ -499,11 +536,87 @@ describe('the functions by themselves', () => {
     await expect(set('', 'committed = 9007199254740991')).rejects.toThrow(
       'quota_ledger_sums_check',
     );
+    for (const sum of ['lapsed', 'lapsed_bytes', 'lapse_number']) {
+      await expect(set('', `${sum} = -1`)).rejects.toThrow('quota_ledger_lapsed_check');
+    }
     await expect(set('_holds', `state = 'lost'`)).rejects.toThrow('state_check');
     await expect(set('_holds', `kind = 'remove'`)).rejects.toThrow('state_check');
     await expect(set('_holds', `bytes = -1`)).rejects.toThrow('bytes_check');
     await s.put('e', 1);
     await expect(set('_entries', `bytes = -1`)).rejects.toThrow('bytes_check');
+  });
+});
+
+describe('what has lapsed', () => {
+  it('is told from a deadline as late as one can be', async () => {
+    const s = scene();
+    const hold = await s.hold('k', 10, { holdMs: 2 ** 51 - 1, keep: true });
+    expect(await s.tracker.sweep(s.tenant, 10)).toMatchObject({ lapsed: false });
+    expect(await s.tracker.letGo(s.tenant, [hold.id])).toBe(0);
+    expect(await s.isPending('k')).toBe(true);
+    expect(await expectExact(probe, s.tenant)).toMatchObject({ open: 1, lapsed: 0 });
+  });
+
+  it('goes in calls of 500, named twice or not, and is exact beside the rest', async () => {
+    const s = scene(UNLIMITED);
+    await s.put('k1', 1, { version: 4 });
+    await s.put('k3', 50);
+    const ids = await times(1_100, async (i) => {
+      return (await s.hold(`k${i % 7}`, 5 + (i % 11), { holdMs: 20, keep: true })).id;
+    });
+    await s.hold('k1', 30);
+    await waitUntil(async () => {
+      await s.tracker.sweep(s.tenant, 400);
+      return (await expectExact(probe, s.tenant)).lapsed === ids.length;
+    });
+    const some = ids.slice(0, 560);
+    expect(await s.tracker.letGo(s.tenant, [...some, ...some, 'other'])).toBe(some.length);
+    expect(await expectExact(probe, s.tenant)).toMatchObject({ lapsed: 540, open: 541 });
+    expect(await s.tracker.letGo(s.tenant, ids)).toBe(540);
+    expect(await expectExact(probe, s.tenant)).toMatchObject({ lapsed: 0, open: 1 });
+    expect(await s.used()).toEqual([51, 29]);
+  });
+
+  it('of one key is no more than its largest, however many and huge they are', async () => {
+    const s = scene(UNLIMITED);
+    const MAX = 2 ** 53 - 1;
+    await s.hold('k', 1);
+    await probe.query(
+      `INSERT INTO quota_ledger_holds
+        (tenant_id, kind, id, state, key, bytes, decision, deadline, keep)
+       SELECT $1, 'write', 'huge-' || i, 'open', 'k'::bytea, $2, 0, 1, true
+       FROM generate_series(1, 1100) i`,
+      [s.tenant, MAX],
+    );
+    await probe.query('UPDATE quota_ledger SET due_at = 0, reserved = $2 WHERE tenant_id = $1', [
+      s.tenant,
+      MAX,
+    ]);
+    expect(await s.used()).toEqual([0, MAX]);
+    const [row] = await probe.query<{ lapsed_bytes: string }[]>(
+      'SELECT lapsed_bytes FROM quota_ledger WHERE tenant_id = $1',
+      [s.tenant],
+    );
+    expect(row?.lapsed_bytes).toBe(String(1100n * BigInt(MAX)));
+    await expect(s.reserve('other', 2 ** 40)).rejects.toThrow(UndecidedError);
+    await s.tracker.recount(s.tenant);
+    await waitUntil(async () => (await letAllGo(s)) === 0);
+    expect(await s.used()).toEqual([0, 1]);
+    await expectExact(probe, s.tenant);
+  });
+
+  it('does not undecide what another ledger leaves no room for', async () => {
+    const s = scene({ quotaBytes: 100, hardBytes: 100 });
+    await s.kept('k', 30);
+    await probe.query('UPDATE quota_ledger SET granted_bytes = 60 WHERE tenant_id = $1', [
+      s.tenant,
+    ]);
+    expect(await s.reserve('new', 41)).toMatchObject({ outcome: 'rejected' });
+    await expect(s.reserve('new', 40)).rejects.toThrow(UndecidedError);
+    const open = await s.hold('new', 10);
+    await expect(s.commit(open, 40)).rejects.toThrow(UndecidedError);
+    expect(await s.commit(open, 41)).toMatchObject({ outcome: 'refused' });
+    await expectExact(probe, s.tenant);
   });
 });
 
@@ -529,12 +642,16 @@ describe('the tracker', () => {
     await expect(s.reserve('k', 1, { id: 'a\0b' })).rejects.toThrow('id');
     await expect(s.reserve('k', 1, { id: '' })).rejects.toThrow('id');
     await expect(s.reserve('k', 1, { holdMs: 0 })).rejects.toThrow('holdMs');
-    await expect(s.reserve('k', 1, { holdMs: 2 ** 53 - 1 })).rejects.toThrow('holdMs');
+    await expect(s.reserve('k', 1, { holdMs: 2 ** 51 })).rejects.toThrow('holdMs');
     await expect(s.reserve('k', 1, { limits: { quotaBytes: 2, hardBytes: 1 } })).rejects.toThrow(
       'hardBytes',
     );
     await expect(s.tracker.entries(s.tenant, 'x', 10)).rejects.toThrow('cursor');
     await expect(s.tracker.entries(s.tenant, null, 0)).rejects.toThrow('limit');
+    await expect(s.tracker.lapsed(s.tenant, '-1', 10)).rejects.toThrow('cursor');
+    await expect(s.tracker.lapsed(s.tenant, null, 0)).rejects.toThrow('limit');
+    await expect(s.tracker.letGo(s.tenant, ['a', ''])).rejects.toThrow('id');
+    await expect(s.tracker.letGo('.', [])).rejects.toThrow('tenant');
     await expect(s.tracker.read('.')).rejects.toThrow('tenant');
     expect(await s.commit(hold, 5, { generation: '\0' })).toEqual({ outcome: 'bounced' });
     expect(await s.used()).toEqual([0, 5]);
@@ -649,6 +766,13 @@ describe('what the ledger costs', () => {
         expect((await s.reserve('huge', 1e9 + 1e6)).outcome).toBe('rejected');
         await s.check('k', 1);
         await s.tracker.correct(s.tenant, [{ key: 'c', bytes: 5 }, { key: 'd' }]);
+        const kept = await s.kept('kept', 5);
+        const undecided = s.reserve('huge', 1e9, { limits: { quotaBytes: 1e9, hardBytes: 1e9 } });
+        await undecided.catch(() => undefined);
+        await s.tracker.correct(s.tenant, [{ key: 'kept', bytes: 2 }]);
+        await s.tracker.lapsed(s.tenant, null, 3);
+        await s.tracker.letGo(s.tenant, [kept.id]);
+        await s.remove('kept');
         // Whichever call comes first reaps what fell due.
         await waitUntil(async () => {
           await s.tracker.sweep(s.tenant, 9);
@@ -682,7 +806,16 @@ describe('what the ledger costs', () => {
         `UPDATE quota_ledger_holds SET deadline = 0 WHERE tenant_id = $1 AND id = 'committed7'`,
         [s.tenant],
       );
-      await source.query('UPDATE quota_ledger SET marks_at = 0 WHERE tenant_id = $1', [s.tenant]);
+      await source.query(
+        `INSERT INTO quota_ledger_holds (tenant_id, kind, id, state, key, bytes, deadline, keep)
+         SELECT tenant, 'write', 'lapsed' || i, 'open', ('hold-' || i)::bytea, 0, 2^52::bigint + i, true
+         FROM generate_series(1, 20000) i, unnest(ARRAY[$1, 'another']) tenant`,
+        [s.tenant],
+      );
+      await source.query(
+        'UPDATE quota_ledger SET marks_at = 0, lapsed = 20000 WHERE tenant_id = $1',
+        [s.tenant],
+      );
       const before = await rowsRead();
       await visit();
       const read = (await rowsRead()) - before;

@@ -44,14 +44,22 @@ export async function audit(client: Redis, tenant: string, prefix = 'quota'): Pr
   for (const name of await client.hkeys(key('v'))) {
     if (!(name in entries)) throw new Error(`A value without an entry: ${name}`);
   }
-  const { unkeyedOpen, sizes, open } = readRecords(records);
+  const { unkeyedOpen, sizes, open, lapsed } = readRecords(records);
   let held = unkeyedOpen;
   for (const [name, list] of sizes) {
-    const seen = (pending[name] ?? '').split(' ').slice(1).map(Number).toSorted(byNumber);
-    expectSame(`pending of ${name}`, seen.join(), list.toSorted(byNumber).join());
+    const [, gone, ...seen] = (pending[name] ?? '').split(' ').map(Number);
+    expectSame(`pending of ${name}`, seen.toSorted(byNumber).join(), list.toSorted(byNumber).join());
+    expectSame(`lapsed of ${name}`, gone ?? 0, lapsed.get(name)?.length ?? 0);
     held += Math.max(0, Math.max(...list) - (live.get(name) ?? 0));
   }
   expectSame('keys pending', Object.keys(pending).length, sizes.size);
+  const all = [...lapsed.values()].flat();
+  expectSame('lapsed', state['lc'] ?? 0, all.length);
+  expectSame(
+    'lapsed bytes',
+    state['lb'] ?? 0,
+    all.reduce((sum, bytes) => sum + bytes, 0),
+  );
   return {
     committed: Number(state['c'] ?? 0),
     reserved: Number(state['r'] ?? 0),
@@ -77,16 +85,18 @@ export async function expectExact(client: Redis, tenant: string, prefix?: string
 
 function readRecords(records: Record<string, string>) {
   const sizes = new Map<string, number[]>();
+  const lapsed = new Map<string, number[]>();
   let [unkeyedOpen, open] = [0, 0];
   for (const text of Object.values(records)) {
-    const match = /^o (\d+) \d \S+ \S+ ([01]) ([^]*)$/.exec(text);
+    const match = /^o (\d+) \d [01] ([01]) ([01]) ([^]*)$/.exec(text);
     if (!match) continue;
-    const [, bytes, keyed, name = ''] = match;
+    const [, bytes, gone, keyed, name = ''] = match;
     open += 1;
     if (keyed === '0') unkeyedOpen += Number(bytes);
     else sizes.set(name, [...(sizes.get(name) ?? []), Number(bytes)]);
+    if (gone === '1') lapsed.set(name, [...(lapsed.get(name) ?? []), Number(bytes)]);
   }
-  return { unkeyedOpen, sizes, open };
+  return { unkeyedOpen, sizes, open, lapsed };
 }
 
 function byNumber(a: number, b: number): number {

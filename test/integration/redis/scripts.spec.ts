@@ -23,8 +23,8 @@ const VALID: Partial<
   Record<ScriptName, { args: string[]; numbers: number[]; optional: number[] }>
 > = {
   reserve: {
-    args: ['i', '1', 'k', '5', '9', '9', '0', '1', '99', '0'],
-    numbers: [3, 4, 5, 6, 8, 9],
+    args: ['i', '1', 'k', '5', '9', '9', '0', '1', '99', '0', '0'],
+    numbers: [3, 4, 5, 6, 8, 9, 10],
     optional: [],
   },
   check: { args: ['-', '1', 'k', '5', '9', '9', '0', '1'], numbers: [3, 4, 5, 6], optional: [] },
@@ -36,6 +36,7 @@ const VALID: Partial<
   remove: { args: ['i', '1', 'k', ''], numbers: [], optional: [3] },
   refund: { args: ['i', '5'], numbers: [1], optional: [] },
   sweep: { args: ['5'], numbers: [0], optional: [] },
+  lapsed: { args: ['0', '5'], numbers: [0, 1], optional: [] },
   'recount-page': { args: ['0', '5'], numbers: [0, 1], optional: [] },
   entries: { args: ['0', '5'], numbers: [1], optional: [] },
   correct: { args: ['n', 'k', '5', '', '', '', ''], numbers: [], optional: [2, 3, 4, 5, 6] },

@@ -119,6 +119,34 @@ describe('a process that is killed', () => {
     60_000,
   );
 
+  it('keeps what it stored counted all the while until it is found', async () => {
+    const tenant = await survivor.tenant({ quotaMb: 1 });
+    const [kept, fatal, other] = [700_000, 300_000, 200_000];
+    await tenant.put('stays', kept);
+    const { url, ended } = await dying('stored, not committed');
+    const headers = { 'X-Tenant-ID': tenant.id };
+    const body = Buffer.alloc(fatal);
+    await expect(
+      fetch(`${url}/cache/fatal`, { method: 'PUT', headers, body }),
+    ).rejects.toThrow();
+    expect(await ended).toEqual([null, 'SIGKILL']);
+    const began = performance.now();
+    const statuses = new Map<number, number>();
+    const found = async (): Promise<boolean> => {
+      const { status } = await tenant.put('other', other);
+      statuses.set(status, (statuses.get(status) ?? 0) + 1);
+      const { usedBytes, reservedBytes } = await tenant.standing();
+      expect(usedBytes).toBe(kept + fatal);
+      return reservedBytes === 0;
+    };
+    await waitUntil(found, { timeoutMs: SOON_MS, what: () => JSON.stringify([...statuses]) });
+    expect(performance.now() - began).toBeGreaterThan(TTL_SECONDS * 1_000 * 0.9);
+    expect([...statuses.keys()].filter((status) => status !== 429 && status !== 503)).toEqual([]);
+    expect(statuses.get(503)).toBeGreaterThan(0);
+    expect((await tenant.put('other', other)).status).toBe(429);
+    expect(await stored(tenant)).toBe(kept + fatal);
+  }, 60_000);
+
   it('between deleting a value and telling the ledger is found', async () => {
     const tenant = await survivor.tenant({ quotaMb: 1 });
     await tenant.put('stays', 1_000);

@@ -4,7 +4,7 @@ import type { BankDesk } from './bank-desk';
 import type { BankReturns } from './bank-returns';
 import { charge } from './charge';
 import { soon } from './budget';
-import { QuotaUnavailableError } from './errors';
+import { QuotaUnavailableError, UndecidedError } from './errors';
 import type { GrantKeeper } from './grant-keeper';
 import { OutageBudget } from './outage-budget';
 import {
@@ -14,6 +14,7 @@ import {
   type CommitRequest,
   type EntryCorrection,
   type KeyView,
+  type LapsedHold,
   type RefundReply,
   type RefundRequest,
   type ReleaseReply,
@@ -72,7 +73,7 @@ export class BankedTracker extends UsageTracker {
     try {
       return await soon('reserve', STORE_MS, this.withinGrant(request));
     } catch (error) {
-      if (!(error instanceof QuotaUnavailableError) || error instanceof JournalError) throw error;
+      if (!isAway(error)) throw error;
       // It may hold the bytes all the same; so they need not wait for the deadline.
       if (error.applied === 'unknown') this.parts.returns.releaseLater(tenant, id);
       return this.parts.desk.reserve(request, error);
@@ -83,7 +84,7 @@ export class BankedTracker extends UsageTracker {
     try {
       return this.noted(request.tenant, await this.parts.ledger.check(request));
     } catch (error) {
-      if (!(error instanceof QuotaUnavailableError)) throw error;
+      if (!isAway(error)) throw error;
       return this.parts.desk.check(request, error);
     }
   }
@@ -102,7 +103,7 @@ export class BankedTracker extends UsageTracker {
       // Released before, or the tenant's end: not the end of what the ledger knew.
       if (life === generation.slice(0, slash)) return reply;
     } catch (error) {
-      if (!(error instanceof QuotaUnavailableError)) throw error;
+      if (!isAway(error)) throw error;
       if (key === undefined && (place === 'ledger' || error.applied === 'unknown')) {
         this.unsure.set(id, 'ledger');
         throw error;
@@ -143,8 +144,31 @@ export class BankedTracker extends UsageTracker {
       expiredReservations: (one?.expiredReservations ?? 0) + (other?.expiredReservations ?? 0),
       freedBytes: (one?.freedBytes ?? 0) + (other?.freedBytes ?? 0),
       more: (one?.more ?? false) || (other?.more ?? false),
+      lapsed: (one?.lapsed ?? false) || (other?.lapsed ?? false),
       unsettled: (one?.unsettled ?? 0) + (other?.unsettled ?? 0),
     };
+  }
+
+  /** First the ledger's, then the bank's; where one is away, those of the other. */
+  lapsed(
+    tenant: string,
+    cursor: string | null,
+    limit: number,
+  ): Promise<{ holds: LapsedHold[]; next: string | null }> {
+    const { ledger, bankLedger } = this.parts;
+    return oneAfterTheOther(
+      cursor,
+      (own) => ledger.lapsed(tenant, own, limit),
+      (own) => bankLedger.lapsed(tenant, own, limit),
+      { holds: [] },
+    );
+  }
+
+  /** Each of them knows its own. */
+  async letGo(tenant: string, ids: readonly string[]): Promise<number> {
+    const { ledger, bankLedger } = this.parts;
+    const [one, other] = await bothTry(ledger.letGo(tenant, ids), bankLedger.letGo(tenant, ids));
+    return (one ?? 0) + (other ?? 0);
   }
 
   /** Whichever of them it was: the tenant is one, and so is what was looked at. */
@@ -201,17 +225,14 @@ export class BankedTracker extends UsageTracker {
   }
 
   /** First the ledger's, then the bank's. */
-  override async due(cursor: string | null, limit: number): Promise<TenantPage> {
+  override due(cursor: string | null, limit: number): Promise<TenantPage> {
     const { ledger, bankLedger } = this.parts;
-    if (cursor?.startsWith(BANK) === true)
-      return prefixed(await bankLedger.due(cursor.slice(BANK.length) || null, limit));
-    try {
-      const page = await ledger.due(cursor, limit);
-      return { ...page, next: page.next ?? BANK };
-    } catch (error) {
-      if (!(error instanceof QuotaUnavailableError)) throw error;
-      return { tenants: [], next: BANK };
-    }
+    return oneAfterTheOther(
+      cursor,
+      (own) => ledger.due(own, limit),
+      (own) => bankLedger.due(own, limit),
+      { tenants: [] },
+    );
   }
 
   override async accept(tenant: string): Promise<void> {
@@ -256,7 +277,7 @@ export class BankedTracker extends UsageTracker {
   /**
    * True: something that others have deleted meanwhile was found in the journal, and is gone now.
    *
-   * @throws JournalError: nobody can say, so that a refusal may be a false one
+   * @throws UndecidedError: nobody can say, so that a refusal may be a false one
    */
   private async mayBeFreed(tenant: string): Promise<boolean> {
     const { desk, keeper } = this.parts;
@@ -266,7 +287,7 @@ export class BankedTracker extends UsageTracker {
       return await keeper.fold(tenant);
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
-      throw new JournalError('reserve', { applied: 'no', contact: 'answered', cause: error });
+      throw new UndecidedError('reserve', error);
     }
   }
 
@@ -328,18 +349,36 @@ export class BankedTracker extends UsageTracker {
   }
 }
 
+/** The ledger has not decided, and what it said is no reason why nobody should. */
+function isAway(error: unknown): error is QuotaUnavailableError {
+  return error instanceof QuotaUnavailableError && !(error instanceof UndecidedError);
+}
+
 function stillAway(): QuotaUnavailableError {
   return new QuotaUnavailableError('charge', { applied: 'no', contact: 'answered' });
 }
 
-/** The ledger has no room, but the journal may have some for it. The ledger has said so: no budget is for this. */
-class JournalError extends QuotaUnavailableError {}
-
 /** What the cursors of the bank's own pages begin with. */
 const BANK = 'bank/';
 
-function prefixed(page: TenantPage): TenantPage {
-  return { ...page, next: page.next === null ? null : BANK + page.next };
+/** The pages of the ledger, then those of the bank's. A ledger that is away has none. */
+async function oneAfterTheOther<T extends { next: string | null }>(
+  cursor: string | null,
+  ledger: (cursor: string | null) => Promise<T>,
+  bankLedger: (cursor: string | null) => Promise<T>,
+  nothing: Omit<T, 'next'>,
+): Promise<Omit<T, 'next'> & { next: string | null }> {
+  if (cursor?.startsWith(BANK) === true) {
+    const page = await bankLedger(cursor.slice(BANK.length) || null);
+    return { ...page, next: page.next === null ? null : BANK + page.next };
+  }
+  try {
+    const page = await ledger(cursor);
+    return { ...page, next: page.next ?? BANK };
+  } catch (error) {
+    if (!(error instanceof QuotaUnavailableError)) throw error;
+    return { ...nothing, next: BANK };
+  }
 }
 
 /** @throws what the first one threw, when both failed. */

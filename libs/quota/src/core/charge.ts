@@ -18,7 +18,7 @@ export async function charge(
   const { tenant, id, key, bytes, limits, enforce } = request;
   const write = {
     ...{ tenant, id, bytes, limits, enforce, holdMs: HOLD_MS },
-    ...(key !== undefined && { key }),
+    ...(key !== undefined && { key, keep: true }),
   };
   let reply = await account.reserve({ ...write, stamp: 0 });
   // It was admitted under the configuration of its time.

@@ -88,6 +88,9 @@ export class ReservationConflictError extends QuotaError {
  */
 export type StoreContact = 'answered' | 'silent' | 'lost' | 'unasked';
 
+/** Until lapsed reservations have been looked into: a sweep comes every 4 s. */
+const LOOK_SECONDS = 5;
+
 /**
  * Redis, PostgreSQL or both did not answer in time, or said they could not. Our trouble, never the
  * tenant's: HTTP 503 with Retry-After.
@@ -119,6 +122,24 @@ export class QuotaUnavailableError extends QuotaError {
   readonly retryAfterSeconds: number;
   readonly contact: StoreContact;
   readonly closing: boolean;
+}
+
+/**
+ * The ledger has answered, and can neither admit the write nor refuse it: what stands in its way may be
+ * nothing, and is being looked into. No other store, and no budget, is to decide instead. HTTP 503.
+ */
+export class UndecidedError extends QuotaUnavailableError {
+  constructor(operation: string, cause: Error, retryAfterSeconds = 1) {
+    super(operation, { applied: 'no', contact: 'answered', retryAfterSeconds, cause });
+  }
+
+  /** What hinders is held by reservations that lapsed, and that nobody has looked into yet. */
+  static byLapsed(operation: string): UndecidedError {
+    const cause = new Error(
+      'Reservations that have lapsed hold the room; they are being looked into',
+    );
+    return new UndecidedError(operation, cause, LOOK_SECONDS);
+  }
 }
 
 /** A refused write, for callers below HTTP that prefer an error to a verdict. HTTP 429 or 413. */

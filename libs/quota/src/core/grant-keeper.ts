@@ -22,7 +22,7 @@ export interface GrantKeeperParts {
 /** Sees to it that the ledger is as what is stored, of one tenant or of some of its keys. */
 export interface StoredTruth {
   reconcile(tenant: string): Promise<unknown>;
-  verify(tenant: string, keys: readonly string[]): Promise<void>;
+  verify(tenant: string, keys: readonly string[]): Promise<unknown>;
 }
 
 interface Wish {

@@ -6,6 +6,7 @@ import {
   type CommitRequest,
   type EntryCorrection,
   type KeyView,
+  type LapsedHold,
   type RefundReply,
   type RefundRequest,
   type ReleaseReply,
@@ -66,6 +67,18 @@ function guarded<Base extends TrackerClass>(base: Base) {
 
     settled(tenant: string, count: number): Promise<number> {
       return this.breaker.run('settled', () => this.inner.settled(tenant, count));
+    }
+
+    lapsed(
+      tenant: string,
+      cursor: string | null,
+      limit: number,
+    ): Promise<{ holds: LapsedHold[]; next: string | null }> {
+      return this.breaker.run('lapsed', () => this.inner.lapsed(tenant, cursor, limit));
+    }
+
+    letGo(tenant: string, ids: readonly string[]): Promise<number> {
+      return this.breaker.run('let-go', () => this.inner.letGo(tenant, ids));
     }
 
     drop(tenant: string): Promise<void> {

@@ -30,6 +30,8 @@ export interface QuotaCheckerOptions {
   readonly maxWriteBytes: number;
   /** A hold that is not settled goes back after this many ms. */
   readonly reservationTtlMs: number;
+  /** There is a storage to ask: a hold with a key is kept until that was done; see ReserveRequest.keep. */
+  readonly keepLapsed?: boolean;
 }
 
 /**
@@ -205,7 +207,7 @@ export class QuotaChecker {
   /**
    * Removes an entry together with what an application's own storage has of it. Before `remove` is
    * run the ledger is told that something is on its way to the key: a process that dies before the
-   * ledger hears of the end leaves a reservation that lapses, and the tenant is reconciled soon. Never
+   * ledger hears of the end leaves a reservation that lapses, and the key is looked into soon. Never
    * refused: where no store can take that note, it goes on without.
    *
    * @param remove deletes in the storage; the removal's version where there is one, or null when
@@ -214,7 +216,7 @@ export class QuotaChecker {
    * @param budget as for {@link reserve}
    * @returns the ledger's reply; null when there was nothing to remove.
    * @throws QuotaUnavailableError when the ledger did not answer: what is removed stays counted until
-   * the tenant is reconciled, which will be soon. And whatever `remove` throws.
+   * the key is looked into, which will be soon. And whatever `remove` throws.
    */
   async runRemoval(
     tenant: string,
@@ -299,11 +301,13 @@ export class QuotaChecker {
    */
   private hold(request: LedgerWrite & { id: string }, budget: Budget): Promise<ReserveReply> {
     const { tenant, id } = request;
-    const holdMs = this.options.reservationTtlMs;
+    const { reservationTtlMs: holdMs, keepLapsed: keep = false } = this.options;
     const onLate = (reply: ReserveReply): void => {
       if (reply.outcome === 'reserved') this.giveBack(tenant, id);
     };
-    return budget.step('reserve', () => this.tracker.reserve({ ...request, holdMs }), { onLate });
+    return budget.step('reserve', () => this.tracker.reserve({ ...request, holdMs, keep }), {
+      onLate,
+    });
   }
 
   private async endIntent(tenant: string, id: string | null, budget: Budget): Promise<void> {
@@ -311,7 +315,7 @@ export class QuotaChecker {
     try {
       await budget.wait('release', this.tracker.release(tenant, id));
     } catch (error) {
-      // It lapses, and the tenant is reconciled once more than needed.
+      // It lapses, and the key is looked into once more than needed.
       this.observer.emit('error', errorEvent('release', error, tenant));
     }
   }

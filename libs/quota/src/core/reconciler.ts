@@ -15,6 +15,9 @@ const LEASE_POLL_MS = 50;
 /** A drop of no more than this, or than half of what was counted, is taken for what it is. */
 const PLAUSIBLE_DROP_BYTES = mbToBytes(10);
 
+/** A key that changes between two looks is being written, and left to that write. */
+const MOST_LOOKS = 3;
+
 /** A few keys at once need none: a correction applies only where the ledger is as it was seen. */
 const NO_LEASE: HeldLease = { keep: async () => true, release: async () => undefined };
 
@@ -104,14 +107,26 @@ export class Reconciler {
   }
 
   /**
-   * Brings the ledger's view of a few keys in line with the storage; nothing is counted anew. Without
-   * a storage to ask there is nothing to do.
+   * Brings the ledger's view of a few keys in line with the storage; nothing is counted anew. Returns
+   * those of which it was seen to be so: not the ones that a write is on its way to. Without a storage
+   * to ask there is nothing to do.
    */
-  async verify(tenant: string, keys: readonly string[]): Promise<void> {
-    if (this.source === null) return;
+  async verify(tenant: string, keys: readonly string[]): Promise<string[]> {
+    if (this.source === null) return [...keys];
     const applied: Applied = { count: 0, missingBytes: 0, extraBytes: 0, wrongSizeBytes: 0 };
     const job = { source: this.source, tenant, held: NO_LEASE, applied };
-    await this.apply(job, await this.findings(job, await this.tracker.lookup(tenant, keys)));
+    const inLine: string[] = [];
+    let left = [...keys];
+    // Whether a correction was applied is seen by looking again.
+    for (let look = 0; look < MOST_LOOKS && left.length > 0; look += 1) {
+      const idle = (await this.tracker.lookup(tenant, left)).filter(({ pending }) => !pending);
+      const findings = await this.findings(job, idle);
+      const wrong = new Set(findings.map(({ correction }) => correction.key));
+      for (const { key } of idle) if (!wrong.has(key)) inLine.push(key);
+      await this.apply(job, findings);
+      left = [...wrong];
+    }
+    return inLine;
   }
 
   private async work(tenant: string, held: HeldLease, routine: boolean): Promise<ReconcileReport> {

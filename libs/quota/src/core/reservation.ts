@@ -160,8 +160,8 @@ export class Reservation {
 
   /**
    * Leaves an open one to its deadline: it will not be tried again, and nobody can say whether what it
-   * was for is stored. A shutdown does not wait for it; the ledger counts it as unsettled when it lapses,
-   * and the upkeep finds out. Settled: does nothing.
+   * was for is stored. A shutdown does not wait for it; what it holds stays counted when it lapses,
+   * until the upkeep has found out. Settled: does nothing.
    */
   abandon(): void {
     if (this.current !== 'open') return;

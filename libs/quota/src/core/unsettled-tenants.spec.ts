@@ -43,10 +43,11 @@ function setUp({ storage = new Storage() }: { storage?: Storage | null } = {}) {
     clock,
   );
   const pass = (ms: number): void => void (now += ms);
-  const lapse = async (tenant: string): Promise<void> => {
-    const write = { tenant, id: randomUUID(), key: 'lapsed', bytes: 1, limits: LIMITS, stamp: 0 };
-    await tracker.reserve({ ...write, enforce: true, holdMs: 1 });
-    pass(1);
+  /** A life of the tenant comes to its end. */
+  const drop = async (tenant: string): Promise<void> => {
+    const write = { tenant, id: randomUUID(), key: 'a', bytes: 1, limits: LIMITS, stamp: 0 };
+    await tracker.reserve({ ...write, enforce: true, holdMs: 1_000 });
+    await tracker.drop(tenant);
   };
   const sweep = async (tenant: string): Promise<number> => {
     const { unsettled: count } = await tracker.sweep(tenant, 100);
@@ -54,17 +55,18 @@ function setUp({ storage = new Storage() }: { storage?: Storage | null } = {}) {
     return count;
   };
   const parts = { tracker, storage, lease, unsettled, reconciled, errors };
-  return { ...parts, pass, lapse, sweep };
+  return { ...parts, pass, drop, sweep };
 }
 
 describe('UnsettledTenants', () => {
   it('reconciles a tenant with its storage, and settles what the sweep had counted', async () => {
-    const { storage, tracker, unsettled, reconciled, lapse, sweep } = setUp();
+    const { storage, tracker, unsettled, reconciled, drop } = setUp();
     storage!.entries = [{ key: 'orphan', bytes: 7 }];
-    await lapse('acme');
-    await lapse('acme');
-    await sweep('acme');
-    await lapse('acme'); // after the sweep: not what was looked at
+    await drop('acme');
+    await drop('acme');
+    const { unsettled: count } = await tracker.sweep('acme', 100);
+    await drop('acme'); // after the sweep: not what was looked at
+    await unsettled.found('acme', count);
     await unsettled.idle();
     expect(reconciled).toEqual(['acme true']);
     expect(await tracker.read('acme')).toMatchObject({ committedBytes: 7 });
@@ -72,16 +74,16 @@ describe('UnsettledTenants', () => {
   });
 
   it('only settles where there is no storage to ask', async () => {
-    const { tracker, reconciled, lapse, sweep } = setUp({ storage: null });
-    await lapse('acme');
+    const { tracker, reconciled, drop, sweep } = setUp({ storage: null });
+    await drop('acme');
     expect(await sweep('acme')).toBe(1);
     expect((await tracker.sweep('acme', 10)).unsettled).toBe(0);
     expect(reconciled).toEqual([]);
   });
 
   it('keeps the count where the reconciliation fails or another instance is at it', async () => {
-    const { storage, lease, unsettled, errors, reconciled, pass, lapse, sweep } = setUp();
-    await lapse('acme');
+    const { storage, lease, unsettled, errors, reconciled, pass, drop, sweep } = setUp();
+    await drop('acme');
     storage!.failing = true;
     await sweep('acme');
     await unsettled.idle();
@@ -101,14 +103,14 @@ describe('UnsettledTenants', () => {
   });
 
   it('pauses between two of one tenant, longer while it goes on, and not after it ended', async () => {
-    const { unsettled, reconciled, pass, lapse, sweep } = setUp();
+    const { unsettled, reconciled, pass, drop, sweep } = setUp();
     const began: number[] = [];
     for (let second = 0; second < 400; second += 1) {
-      await lapse('noisy');
+      await drop('noisy');
       await sweep('noisy');
       await unsettled.idle();
       if (reconciled.length > began.length) began.push(second);
-      pass(999);
+      pass(1_000);
     }
     const pauses = began.slice(1).map((at, i) => at - began[i]!);
     expect(pauses.slice(0, 7)).toEqual([5, 10, 20, 40, 60, 60, 60]);
@@ -116,7 +118,7 @@ describe('UnsettledTenants', () => {
     for (const pause of [0, 5_000]) {
       pass(pause);
       const before = reconciled.length;
-      await lapse('noisy');
+      await drop('noisy');
       await sweep('noisy');
       await unsettled.idle();
       expect(reconciled.length).toBe(before + 1);
@@ -124,13 +126,13 @@ describe('UnsettledTenants', () => {
   });
 
   it('has two tenants under way at most, each once, and waits for those at its stop', async () => {
-    const { storage, unsettled, reconciled, lapse, sweep } = setUp();
+    const { storage, unsettled, reconciled, drop, sweep } = setUp();
     const gates: (() => void)[] = [];
     jest.spyOn(storage!, 'page').mockImplementation(async () => {
       await new Promise<void>((resolve) => gates.push(resolve));
       return { entries: [], next: null };
     });
-    for (const tenant of ['a', 'b', 'c', 'd']) await lapse(tenant);
+    for (const tenant of ['a', 'b', 'c', 'd']) await drop(tenant);
     for (let round = 0; round < 3; round += 1) {
       for (const tenant of ['a', 'b', 'c', 'd']) await sweep(tenant);
     }

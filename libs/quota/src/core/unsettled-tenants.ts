@@ -1,10 +1,9 @@
 import type { Reconciler } from './reconciler';
+import { TenantQueue } from './tenant-queue';
 import type { UsageTracker } from './usage-tracker';
 
 /** Tenants reconciled at once: a large one holds up neither the sweep nor, alone, the others here. */
 const AT_ONCE = 2;
-/** Waiting at once; the others stay unsettled in the ledger, and the next sweep tells of them again. */
-const MOST_WAITING = 1_000;
 /** Between two reconciliations of one tenant; doubled while it happens in a row. */
 const PAUSE_MS = 5_000;
 const LONGEST_PAUSE_MS = 60_000;
@@ -19,26 +18,25 @@ interface Pace {
 }
 
 /**
- * Looks after tenants whose reservations lapsed: whoever opened one may have stored or deleted
- * something and died before it told. With a storage to ask the tenant is reconciled; without one there
- * is nothing to find out. What could not be done stays unsettled in the ledger, so the next sweep, of
- * any instance, tells of it again.
+ * Looks after tenants of which something unknown may have been stored: after a drop, by a write of the
+ * life that ended, or under a reservation without a key that lapsed. With a storage to ask the tenant is reconciled; without one there is
+ * nothing to find out. What could not be done stays unsettled in the ledger, so the next sweep, of any
+ * instance, tells of it again.
  */
 export class UnsettledTenants {
-  /** The number that the sweep said, by tenant. */
-  private readonly waiting = new Map<string, number>();
+  /** Of the number that the sweep said. */
+  private readonly queue: TenantQueue<number>;
   private readonly paces = new Map<string, Pace>();
-  private readonly lanes = new Set<Promise<void>>();
-  private readonly underWay = new Set<string>();
-  private stopped = false;
 
   /** @param clock ms, going on evenly */
   constructor(
     private readonly tracker: UsageTracker,
     private readonly reconciler: Reconciler,
-    private readonly onError: (error: unknown, tenant: string) => void,
+    onError: (error: unknown, tenant: string) => void,
     private readonly clock: () => number = () => performance.now(),
-  ) {}
+  ) {
+    this.queue = new TenantQueue(AT_ONCE, (tenant, count) => this.settle(tenant, count), onError);
+  }
 
   /** Takes note of what a sweep said. Waits for one call to the ledger at most. */
   async found(tenant: string, count: number): Promise<void> {
@@ -46,46 +44,18 @@ export class UnsettledTenants {
       await this.tracker.settled(tenant, count);
       return;
     }
-    const known = this.waiting.has(tenant) || this.underWay.has(tenant);
-    const full = this.waiting.size >= MOST_WAITING;
     const pausing = this.clock() < (this.paces.get(tenant)?.endsAt ?? -Infinity);
-    if (this.stopped || known || full || pausing) return;
-    this.waiting.set(tenant, count);
-    if (this.lanes.size < AT_ONCE) this.openLane();
+    if (!pausing) this.queue.add(tenant, count);
   }
 
   /** Resolves when nobody is waiting or under way. */
-  async idle(): Promise<void> {
-    while (this.lanes.size > 0) await Promise.all(this.lanes);
+  idle(): Promise<void> {
+    return this.queue.idle();
   }
 
   /** Begins no other; resolves when those under way are over. */
-  async stop(): Promise<void> {
-    this.stopped = true;
-    this.waiting.clear();
-    await this.idle();
-  }
-
-  private openLane(): void {
-    const lane = this.work().finally(() => this.lanes.delete(lane));
-    this.lanes.add(lane);
-  }
-
-  private async work(): Promise<void> {
-    for (;;) {
-      const [next] = this.waiting;
-      if (next === undefined) return;
-      const [tenant, count] = next;
-      this.waiting.delete(tenant);
-      this.underWay.add(tenant);
-      try {
-        await this.settle(tenant, count);
-      } catch (error) {
-        this.onError(error, tenant);
-      } finally {
-        this.underWay.delete(tenant);
-      }
-    }
+  stop(): Promise<void> {
+    return this.queue.stop();
   }
 
   private async settle(tenant: string, count: number): Promise<void> {

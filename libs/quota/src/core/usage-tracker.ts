@@ -28,8 +28,14 @@ export interface ReserveRequest {
   readonly stamp: number;
   /** False: shadow. The verdict is given, and the bytes are held whatever it is. */
   readonly enforce: boolean;
-  /** After this many ms without a commit the bytes go back. */
+  /** After this many ms without a commit it has lapsed, and the bytes go back unless it is kept. */
   readonly holdMs: number;
+  /**
+   * Whoever opened it may die after storing something, and there is a storage to ask. So the bytes
+   * stay held when it has lapsed, until {@link UsageTracker.letGo}. Without a key nobody can say what to
+   * ask for: the bytes go back, and the tenant counts as {@link SweepReply.unsettled}.
+   */
+  readonly keep?: boolean;
 }
 
 export type ReserveReply =
@@ -143,12 +149,21 @@ export interface SweepReply {
   readonly freedBytes: number;
   /** There is more to reap. */
   readonly more: boolean;
+  /** Reservations that have lapsed are still held; see {@link UsageTracker.lapsed}. */
+  readonly lapsed: boolean;
   /**
-   * Reservations that have lapsed, reaped by whatever operation, and not been {@link UsageTracker.settled}
-   * since: whoever opened them may have stored or deleted something without telling. And lives of the
-   * tenant that were ended by a drop.
+   * Lives of the tenant that were ended by a drop, and not {@link UsageTracker.settled} since: a write of
+   * such a life may have been stored for the next one to count. And reservations without a key that
+   * were to be kept and have lapsed.
    */
   readonly unsettled: number;
+}
+
+/** A reservation that has lapsed and is held until somebody has asked the storage what became of it. */
+export interface LapsedHold {
+  readonly id: string;
+  readonly key: string;
+  readonly bytes: number;
 }
 
 export interface TenantPage {
@@ -171,7 +186,7 @@ export interface KeyView {
   readonly key: string;
   /** The live entry, or null. */
   readonly entry: LedgerEntry | null;
-  /** A write of this key is on its way. */
+  /** A write of this key is on its way, for all that is known: a reservation is open and has not lapsed. */
   readonly pending: boolean;
 }
 
@@ -200,13 +215,18 @@ export abstract class UsageTracker {
    * Reaps what has expired, decides, and holds the bytes.
    *
    * @throws ReservationConflictError when the id was used for another key or size.
+   * @throws UndecidedError when lapsed reservations hold the room.
    */
   abstract reserve(request: ReserveRequest): Promise<ReserveReply>;
 
   /** The verdict {@link reserve} would give, holding nothing. */
   abstract check(request: Omit<ReserveRequest, 'id' | 'holdMs'>): Promise<ReserveReply>;
 
-  /** Turns the hold into an entry of `bytes`, and gives back or takes the difference. */
+  /**
+   * Turns the hold into an entry of `bytes`, and gives back or takes the difference.
+   *
+   * @throws UndecidedError when lapsed reservations hold the room that more bytes would need.
+   */
   abstract commit(request: CommitRequest): Promise<CommitReply>;
 
   /** Gives a hold back. Never refused. */
@@ -230,6 +250,20 @@ export abstract class UsageTracker {
    * many it fell.
    */
   abstract settled(tenant: string, count: number): Promise<number>;
+
+  /** Reservations that have lapsed and are held, in pages of about `limit`, as {@link entries}. */
+  abstract lapsed(
+    tenant: string,
+    cursor: string | null,
+    limit: number,
+  ): Promise<{ holds: LapsedHold[]; next: string | null }>;
+
+  /**
+   * The storage was asked about the keys of these lapsed reservations, and the entries are as it has
+   * them: their bytes go back, and they are forgotten. Others, settled or open, are left alone. Returns
+   * how many it were.
+   */
+  abstract letGo(tenant: string, ids: readonly string[]): Promise<number>;
 
   /** Ends this life of the tenant: entries, values, reservations and usage are gone, late commits bounce. */
   abstract drop(tenant: string): Promise<void>;
@@ -256,7 +290,7 @@ export abstract class UsageTracker {
 
   /**
    * Sets entries to what the storage really holds, each only where the ledger still is as it was
-   * seen and no write of the key is on its way. Returns how many were applied and their signed sum.
+   * seen and no write of the key is on its way, as {@link KeyView.pending} has it. Returns how many were applied and their signed sum.
    */
   abstract correct(
     tenant: string,
@@ -278,7 +312,7 @@ export abstract class UsageTracker {
   abstract tenants(cursor: string | null, limit: number): Promise<TenantPage>;
 
   /**
-   * As {@link tenants}, those only that have something to {@link sweep} now, or unsettled. Unless a tracker knows a
+   * As {@link tenants}, those only that have something to {@link sweep} now, or lapsed, or unsettled. Unless a tracker knows a
    * cheaper way it is all of them, which is right too.
    */
   due(cursor: string | null, limit: number): Promise<TenantPage> {

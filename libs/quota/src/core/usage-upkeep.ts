@@ -3,6 +3,7 @@ import type { HeldLease, UpkeepLease } from './lease';
 import type { QuotaObserver } from './observer';
 import type { QuotaPage, QuotaStore } from './quota-store';
 import type { Reconciler } from './reconciler';
+import { LapsedHolds } from './lapsed-holds';
 import { Recovery } from './recovery';
 import { Rounds, type RoundResult } from './rounds';
 import { UnsettledTenants } from './unsettled-tenants';
@@ -45,6 +46,7 @@ export class UsageUpkeep {
   private readonly rounds: Rounds[] = [];
   private readonly recovery: Recovery;
   private readonly unsettled: UnsettledTenants;
+  private readonly lapsed: LapsedHolds;
   private stopped = false;
 
   constructor(
@@ -59,9 +61,9 @@ export class UsageUpkeep {
   ) {
     this.recovery = new Recovery(parts);
     const { tracker, reconciler } = parts;
-    this.unsettled = new UnsettledTenants(tracker, reconciler, (error, tenant) =>
-      this.tell('reconcile', error, tenant),
-    );
+    const onError = (error: unknown, tenant: string): void => this.tell('reconcile', error, tenant);
+    this.unsettled = new UnsettledTenants(tracker, reconciler, onError);
+    this.lapsed = new LapsedHolds(tracker, reconciler, onError);
   }
 
   start(): void {
@@ -76,13 +78,13 @@ export class UsageUpkeep {
     this.stopped = true;
     await Promise.all([
       ...this.rounds.map((rounds) => rounds.stop()),
-      ...[this.recovery.stop(), this.unsettled.stop()],
+      ...[this.recovery.stop(), this.unsettled.stop(), this.lapsed.stop()],
     ]);
   }
 
   /**
-   * Reaps what is due of every tenant, and has tenants looked after whose reservations lapsed, which
-   * goes on after it. `more`: there is still something due.
+   * Reaps what is due of every tenant, and has reservations looked after that lapsed, which goes on
+   * after it. `more`: there is still something due.
    */
   async sweep(): Promise<Swept & { more: boolean }> {
     const { tracker, observer } = this.parts;
@@ -206,15 +208,16 @@ export class UsageUpkeep {
   }
 
   private async sweepTenant(tenant: string, total: Swept): Promise<boolean> {
-    let unsettled = 0;
+    let [unsettled, lapsed] = [0, false];
     let more = true;
     for (let batch = 0; batch < BATCHES && more; batch += 1) {
       const reply = await this.parts.tracker.sweep(tenant, BATCH);
-      ({ unsettled, more } = reply);
+      ({ unsettled, lapsed, more } = reply);
       total.expiredEntries += reply.expiredEntries;
       total.expiredReservations += reply.expiredReservations;
       total.freedBytes += reply.freedBytes;
     }
+    if (lapsed) this.lapsed.found(tenant);
     if (unsettled > 0) await this.unsettled.found(tenant, unsettled);
     return more;
   }

@@ -144,6 +144,7 @@ export const quotaProviders: Provider[] = [
         {
           maxWriteBytes: options.maxWriteBytes,
           reservationTtlMs: options.reservationTtlSeconds * 1_000,
+          keepLapsed: options.usageSource !== undefined,
         },
         observer,
         tracer,

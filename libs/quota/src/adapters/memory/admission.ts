@@ -2,6 +2,7 @@ import {
   MAX_BYTES,
   QuotaDecision,
   ReservationConflictError,
+  UndecidedError,
   decide,
   type ReserveReply,
   type ReserveRequest,
@@ -39,10 +40,12 @@ export function reserve(
   // Known from here on, and kept only with a tenant that has state.
   ledger.stamp = request.stamp;
   ledger.fold();
+  if (verdict.undecided) throw UndecidedError.byLapsed('reserve');
   if (verdict.refused) return refusal(ledger, request, verdict, now);
   if (verdict.usedAfter > MAX_BYTES) throw overflow('reserve');
   const { decision } = verdict;
-  ledger.hold({ key, bytes, decision }, id, now + request.holdMs);
+  const { keep = false } = request;
+  ledger.hold({ key, bytes, decision, keep }, id, now + request.holdMs);
   return { ...reserved(ledger, decision, verdict.usedAfter), ...adds(ledger, request) };
 }
 
@@ -51,6 +54,7 @@ export function check(ledger: TenantLedger, request: Question, now: number): Res
   ledger.settle(request.key, now);
   const verdict = judge(ledger, request, now);
   if (verdict === null) return null;
+  if (verdict.undecided) throw UndecidedError.byLapsed('check');
   const usage = ledger.usageWhenFolded;
   if (verdict.refused) return { ...refusal(ledger, request, verdict, now), usage };
   if (verdict.usedAfter > MAX_BYTES) throw overflow('check');
@@ -60,6 +64,8 @@ export function check(ledger: TenantLedger, request: Question, now: number): Res
 interface Verdict extends Forecast {
   readonly decision: QuotaDecision;
   readonly refused: boolean;
+  /** What has lapsed may make the difference. */
+  readonly undecided: boolean;
 }
 
 function judge(ledger: TenantLedger, request: Question, now: number): Verdict | null {
@@ -76,7 +82,9 @@ function decideOn(ledger: TenantLedger, request: Question): Verdict {
   const { key, bytes, limits, enforce } = request;
   const forecast = forecastReserve(ledger, key, bytes);
   const decision = decide(forecast.usedAfter, forecast.grows, limits);
-  return { ...forecast, decision, refused: enforce && decision === QuotaDecision.REJECT };
+  const refused = enforce && decision === QuotaDecision.REJECT;
+  const undecided = refused && forecast.usedAfter - ledger.lapsedBytes <= limits.hardBytes;
+  return { ...forecast, decision, refused, undecided };
 }
 
 function reserved(ledger: TenantLedger, decision: QuotaDecision, usedAfterBytes: number): Reserved {

@@ -11,6 +11,8 @@ export interface Asked {
   readonly key: string | undefined;
   readonly bytes: number;
   readonly decision: QuotaDecision;
+  /** See ReserveRequest.keep. */
+  readonly keep?: boolean;
 }
 
 /** How a reservation ended, with what the reply said. */

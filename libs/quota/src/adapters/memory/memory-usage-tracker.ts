@@ -6,6 +6,7 @@ import {
   type CommitRequest,
   type EntryCorrection,
   type KeyView,
+  type LapsedHold,
   type RefundReply,
   type RefundRequest,
   type ReleaseReply,
@@ -23,9 +24,10 @@ import { refund, remove } from './giving-back';
 import { commit, release } from './settlement';
 import { TenantLedger } from './tenant-ledger';
 import { Tenants } from './tenants';
-import { correct, page, sweep } from './upkeep';
+import { correct, lapsedPage, letGo, page, sweep } from './upkeep';
 import { getValue, keep, putUnmetered, type UnmeteredReply, type UnmeteredRequest } from './values';
 
+const NOTHING = { lapsed: false, unsettled: 0 };
 const ZERO: Usage = { committedBytes: 0, reservedBytes: 0, unmeteredBytes: 0 };
 
 /** Ms since the epoch when the process started, going on evenly: setting the clock changes nothing. */
@@ -114,7 +116,7 @@ export class MemoryUsageTracker extends ValueTracker {
     checkCount('max', max);
     const ledger = this.find(tenant);
     if (ledger) return sweep(ledger, max, this.now());
-    return { expiredEntries: 0, expiredReservations: 0, freedBytes: 0, more: false, unsettled: 0 };
+    return { expiredEntries: 0, expiredReservations: 0, freedBytes: 0, more: false, ...NOTHING };
   }
 
   override async settled(tenant: string, count: number): Promise<number> {
@@ -125,6 +127,23 @@ export class MemoryUsageTracker extends ValueTracker {
     const lowered = Math.min(count, ledger.unsettled);
     ledger.unsettled -= lowered;
     return lowered;
+  }
+
+  override async lapsed(
+    tenant: string,
+    cursor: string | null,
+    limit: number,
+  ): Promise<{ holds: LapsedHold[]; next: string | null }> {
+    checkRequest({ tenant });
+    checkCount('limit', limit, 1);
+    const ledger = this.find(tenant);
+    return ledger ? lapsedPage(ledger, cursor, limit) : { holds: [], next: null };
+  }
+
+  override async letGo(tenant: string, ids: readonly string[]): Promise<number> {
+    for (const id of ids) checkRequest({ tenant, id });
+    const ledger = this.find(tenant);
+    return ledger ? letGo(ledger, ids, this.now()) : 0;
   }
 
   override async drop(tenant: string): Promise<void> {
@@ -195,7 +214,11 @@ export class MemoryUsageTracker extends ValueTracker {
   override async due(cursor: string | null, limit: number): Promise<TenantPage> {
     checkCount('limit', limit, 1);
     const now = this.now();
-    return this.ledgers.page(cursor, limit, (ledger) => ledger.unsettled > 0 || ledger.hasDue(now));
+    return this.ledgers.page(
+      cursor,
+      limit,
+      (ledger) => ledger.unsettled > 0 || ledger.lapsed.size > 0 || ledger.hasDue(now),
+    );
   }
 
   override async getValue(

@@ -1,6 +1,7 @@
 import {
   MAX_BYTES,
   ReservationConflictError,
+  UndecidedError,
   type CommitReply,
   type CommitRequest,
   type ReleaseReply,
@@ -43,6 +44,7 @@ function settle(
   const outdated = isOutdated(ledger, request);
   if (!outdated && (!held || bytes > held.bytes) && !admit(ledger, request, held)) {
     if (ledger.hasDue(now)) return settleAfterReaping(ledger, request, asked, now);
+    if (mayFit(ledger, request, held)) throw UndecidedError.byLapsed('commit');
     return finish(ledger, id, held, { asked, state: 'refused', key }, now);
   }
   const old = key === undefined ? undefined : ledger.entry(key);
@@ -87,6 +89,17 @@ function admit(
   const leaving = entry && !ledger.isMetered(entry) ? entry.bytes : 0;
   if (usedAfter + ledger.usage.unmeteredBytes - leaving > MAX_BYTES) throw overflow('commit');
   return true;
+}
+
+/** What has lapsed may be nothing, and then there is room. */
+function mayFit(
+  ledger: TenantLedger,
+  { key, bytes, limits }: CommitRequest,
+  held: Reservation | undefined,
+): boolean {
+  const { usedAfter } = forecastCommit(ledger, key, bytes, held?.bytes ?? 0);
+  const own = held && ledger.lapsed.has(held.id) ? held.bytes : 0;
+  return usedAfter - (ledger.lapsedBytes - own) <= limits.hardBytes;
 }
 
 /** A newer write or removal of the key came before: the entry stays as that left it. */

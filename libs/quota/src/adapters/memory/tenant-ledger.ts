@@ -30,11 +30,15 @@ export class TenantLedger {
   stamp = 0;
   /** Part of committed that has no key. */
   unkeyed = 0;
-  /** Reservations that lapsed, and that nobody has looked after since. */
+  /** Lives of the tenant that were ended, and what lapsed without a key, not looked after since. */
   unsettled = 0;
   lastUsed = 0;
 
+  /** All that are held. */
   readonly open = new Map<string, Reservation>();
+  /** Those of them that have lapsed, the first one first. */
+  readonly lapsed = new Map<string, Reservation & { readonly key: string }>();
+  lapsedBytes = 0;
   readonly marks = new Marks();
 
   private committed = 0;
@@ -110,7 +114,7 @@ export class TenantLedger {
   view(key: string, now: number): KeyView {
     const entry = this.entries.get(key);
     const live = entry && entry.dueAt > now ? viewOf(entry) : null;
-    return { key, entry: live, pending: this.pending.has(key) };
+    return { key, entry: live, pending: this.pending.get(key)?.isOpen ?? false };
   }
 
   /** At most `max` entries after a key, in the order of their keys. */
@@ -152,8 +156,11 @@ export class TenantLedger {
   /** Takes a reservation out and frees its hold. */
   close(reservation: Reservation): void {
     this.open.delete(reservation.id);
-    this.lapsing.delete(reservation);
     const { key, bytes } = reservation;
+    const lapsed = this.lapsed.delete(reservation.id);
+    // Sizes of one key need not fit a limit together; beyond 2^53 their sum is not exact.
+    if (lapsed) this.lapsedBytes = this.lapsed.size === 0 ? 0 : this.lapsedBytes - bytes;
+    else this.lapsing.delete(reservation);
     if (key === undefined) {
       this.reserved -= bytes;
       return;
@@ -161,8 +168,24 @@ export class TenantLedger {
     this.tally(key, -1);
     const pending = this.pending.get(key);
     pending?.remove(bytes);
+    if (lapsed && pending) pending.lapsed -= 1;
     if (pending?.isEmpty) this.pending.delete(key);
     this.tally(key, 1);
+  }
+
+  /** Its deadline has passed: it goes, or where it is kept waits for somebody to look into it. */
+  private lapse(reservation: Reservation): void {
+    const { key, bytes, keep = false } = reservation;
+    if (!keep || key === undefined) {
+      if (keep) this.unsettled++;
+      this.close(reservation);
+      return;
+    }
+    this.lapsing.delete(reservation);
+    this.lapsed.set(reservation.id, { ...reservation, key });
+    this.lapsedBytes += bytes;
+    const pending = this.pending.get(key);
+    if (pending) pending.lapsed += 1;
   }
 
   /** Remembers a version with the open reservations of the key, if there are any. */
@@ -184,9 +207,8 @@ export class TenantLedger {
       this.delete(entry.key);
     }
     for (let held; done.reservations < max && (held = this.lapsing.due(now)); done.reservations++) {
-      this.close(held);
+      this.lapse(held);
     }
-    this.unsettled += done.reservations;
     return done;
   }
 

@@ -1,4 +1,10 @@
-import { MAX_BYTES, type EntryCorrection, type KeyView, type SweepReply } from '../../core';
+import {
+  MAX_BYTES,
+  type EntryCorrection,
+  type KeyView,
+  type LapsedHold,
+  type SweepReply,
+} from '../../core';
 import { overflow } from './arguments';
 import type { Entry, TenantLedger } from './tenant-ledger';
 
@@ -11,6 +17,7 @@ export function sweep(ledger: TenantLedger, max: number, now: number): SweepRepl
     expiredReservations: reservations,
     freedBytes: before - ledger.used,
     more: ledger.hasDue(now),
+    lapsed: ledger.lapsed.size > 0,
     unsettled: ledger.unsettled,
   };
 }
@@ -31,6 +38,35 @@ export function page(
     seen++;
   }
   return { entries, next: seen < limit ? null : last };
+}
+
+/** A page of what has lapsed, by the order in which it was opened; the cursor is the last one's. */
+export function lapsedPage(
+  ledger: TenantLedger,
+  cursor: string | null,
+  limit: number,
+): { holds: LapsedHold[]; next: string | null } {
+  const after = cursor === null ? -1 : Number(cursor);
+  const rest = [...ledger.lapsed.values()]
+    .filter(({ seq }) => seq > after)
+    .sort((a, b) => a.seq - b.seq);
+  const page = rest.slice(0, limit);
+  return {
+    holds: page.map(({ id, key, bytes }) => ({ id, key, bytes })),
+    next: rest.length > limit ? String(page.at(-1)?.seq) : null,
+  };
+}
+
+export function letGo(ledger: TenantLedger, ids: readonly string[], now: number): number {
+  let gone = 0;
+  for (const id of ids) {
+    const hold = ledger.lapsed.get(id);
+    if (!hold) continue;
+    ledger.settle(hold.key, now);
+    ledger.close(hold);
+    gone++;
+  }
+  return gone;
 }
 
 export function correct(
@@ -55,7 +91,7 @@ export function correct(
 }
 
 function isAsSeen(ledger: TenantLedger, { key, seen }: EntryCorrection, old?: Entry): boolean {
-  if (ledger.pendingOf(key)) return false;
+  if (ledger.pendingOf(key)?.isOpen) return false;
   return old?.bytes === seen?.bytes && old?.version === seen?.version;
 }
 

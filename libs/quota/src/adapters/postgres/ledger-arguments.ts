@@ -13,10 +13,10 @@ export function optionalWhole(value: unknown, where: string): number | null {
   return value === undefined ? null : whole(value, where);
 }
 
-/** @throws InvalidWriteError unless it is whole ms, at least 1, that end within the exact numbers. */
+/** @throws InvalidWriteError unless it is whole ms, at least 1, that end as real deadlines do. */
 export function duration(value: unknown, where: string): number {
-  if (isByteCount(value) && value >= 1 && value <= Number.MAX_SAFE_INTEGER / 2) return value;
-  throw invalid(where, 'whole milliseconds, 1 to 2^52 − 1');
+  if (isByteCount(value) && value >= 1 && value <= Number.MAX_SAFE_INTEGER / 4) return value;
+  throw invalid(where, 'whole milliseconds, 1 to 2^51 − 1');
 }
 
 export function optionalDuration(value: unknown, where: string): number | null {

@@ -1,5 +1,11 @@
 import type { DataSource } from 'typeorm';
-import { InvalidWriteError, QuotaError, ReservationConflictError, parseTenantId } from '../../core';
+import {
+  InvalidWriteError,
+  QuotaError,
+  ReservationConflictError,
+  UndecidedError,
+  parseTenantId,
+} from '../../core';
 import { isRefusal, unavailable } from './database-errors';
 import { replies, type LedgerOperation, type ReplyOf } from './ledger-replies';
 import { CALLS } from './ledger-sql';
@@ -53,7 +59,7 @@ export class LedgerCalls {
   /**
    * Calls a function, again while it answers `again` (it stopped reaping before it was done).
    *
-   * @throws ReservationConflictError, InvalidWriteError, QuotaUnavailableError
+   * @throws ReservationConflictError, InvalidWriteError, QuotaUnavailableError, UndecidedError
    */
   async run<K extends LedgerOperation>(
     operation: K,
@@ -69,6 +75,7 @@ export class LedgerCalls {
       if (reply.defects > 0) this.options.onDefect?.(operation, tenant, reply.defects);
       if (reply.code === 'conflict') throw new ReservationConflictError(id);
       if (reply.code === 'beyond') throw beyondMax();
+      if (reply.code === 'undecided') throw UndecidedError.byLapsed(operation);
       if (reply.code !== again) return reply;
     }
   }

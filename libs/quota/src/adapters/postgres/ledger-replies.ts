@@ -58,8 +58,15 @@ export const replies = {
   remove: reply.extend({ removed: z.boolean().optional(), freed: count.optional() }),
   refund: reply.extend({ freed: count.optional() }),
   read: reply,
-  sweep: reply.extend({ expired: count, lapsed: count, freed: z.int(), unsettled: count }),
+  sweep: reply.extend({
+    expired: count,
+    overdue: count,
+    lapsed: z.boolean(),
+    freed: z.int(),
+    unsettled: count,
+  }),
   settled: reply.extend({ lowered: count }),
+  let_go: reply.extend({ gone: count }),
   drop: reply,
   recount: reply.extend({ drift: z.int().optional() }),
   correct: reply.extend({ applied: count, delta: z.int() }),
@@ -113,6 +120,13 @@ export const standingRow = z.object({
 });
 
 export const journalRow = z.object({ tenants: z.int().min(0), entries: z.int().min(0) });
+
+export const lapsedRow = z.object({
+  id: z.string(),
+  key: z.instanceof(Buffer).transform((bytes) => bytes.toString()),
+  bytes: bigint,
+  number: bigint,
+});
 
 export const view = z.object({
   key: z.instanceof(Buffer).transform((bytes) => bytes.toString()),

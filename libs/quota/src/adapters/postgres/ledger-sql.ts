@@ -1,4 +1,5 @@
 import type { LedgerOperation } from './ledger-replies';
+import { LAPSED } from './migrations/ledger-1/tables';
 
 // Statements of the ledger. Parameters only; the functions are made by the migrations.
 
@@ -10,7 +11,7 @@ const call = (name: string, parameters: readonly string[]): string => {
 const WRITE = ['bytea', 'bigint', 'bigint', 'bigint', 'bigint', 'boolean'];
 
 export const CALLS = {
-  reserve: call('reserve', ['text', 'text', ...WRITE, 'bigint']),
+  reserve: call('reserve', ['text', 'text', ...WRITE, 'bigint', 'boolean']),
   check: call('check', ['text', ...WRITE]),
   commit: call('commit', [
     ...['text', 'text', 'bytea', 'bigint', 'bigint', 'boolean', 'text', 'bigint', 'bigint'],
@@ -21,6 +22,7 @@ export const CALLS = {
   read: call('read', ['text']),
   sweep: call('sweep', ['text', 'bigint']),
   settled: call('settled', ['text', 'bigint']),
+  let_go: call('let_go', ['text', 'text[]']),
   drop: call('drop', ['text', 'text']),
   recount: call('recount', ['text']),
   correct: call('correct', [
@@ -35,9 +37,11 @@ export const CALLS = {
 
 const LIVE = `coalesce(e.expires_at > extract(epoch FROM clock_timestamp()) * 1000, true)`;
 
+/** What has lapsed is no write on its way. Asked so that the index of the deadlines is of no use. */
 const PENDING = (key: string): string => `(
     SELECT h.bytes FROM quota_ledger_holds h
     WHERE h.tenant_id = $1 AND h.key = ${key} AND h.state = 'open'
+      AND (NOT h.keep OR h.deadline < ${LAPSED})
     ORDER BY h.bytes DESC LIMIT 1) IS NOT NULL AS pending`;
 
 /**
@@ -45,9 +49,16 @@ const PENDING = (key: string): string => `(
  * that every write would change. $1 after, $2 limit
  */
 export const TENANTS = `
-  SELECT l.tenant_id, l.unsettled > 0 OR coalesce(least(l.due_at, nullif(l.marks_at, 0))
-    <= extract(epoch FROM clock_timestamp()) * 1000, false) AS due
+  SELECT l.tenant_id, l.unsettled > 0 OR l.lapsed > 0
+    OR coalesce(least(l.due_at, nullif(l.marks_at, 0))
+      <= extract(epoch FROM clock_timestamp()) * 1000, false) AS due
   FROM quota_ledger l WHERE l.tenant_id > $1 ORDER BY l.tenant_id LIMIT $2`;
+
+/** In the order in which they lapsed. $1 tenant, $2 after, $3 limit */
+export const LAPSED_HOLDS = `
+  SELECT h.id, h.key, h.bytes, h.deadline - ${LAPSED} AS number FROM quota_ledger_holds h
+  WHERE h.tenant_id = $1 AND h.state = 'open' AND h.deadline > ${LAPSED} + $2::bigint
+  ORDER BY h.deadline LIMIT $3`;
 
 /** $1 tenant */
 export const STANDING = `

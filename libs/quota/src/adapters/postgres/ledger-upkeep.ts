@@ -1,17 +1,23 @@
 import { Buffer } from 'node:buffer';
-import { parseTenantId, type EntryCorrection, type KeyView, type TenantPage } from '../../core';
+import {
+  parseTenantId,
+  type EntryCorrection,
+  type KeyView,
+  type LapsedHold,
+  type TenantPage,
+} from '../../core';
 import { unavailable } from './database-errors';
-import { invalid, keyBytes, optionalWhole, whole } from './ledger-arguments';
+import { id, invalid, keyBytes, optionalWhole, whole } from './ledger-arguments';
 import type { LedgerCalls } from './ledger-calls';
-import { tenantRow, view } from './ledger-replies';
-import { ENTRIES, LOOKUP, TENANTS } from './ledger-sql';
+import { lapsedRow, tenantRow, view } from './ledger-replies';
+import { ENTRIES, LAPSED_HOLDS, LOOKUP, TENANTS } from './ledger-sql';
 import type { Row } from './session';
 
-/** Keys in one statement. */
+/** Keys or ids in one statement. */
 const PAGE = 500;
 const MAX_PAGE = 1_000;
 
-/** The operations that walk entries. */
+/** The operations that walk entries, or lapsed reservations. */
 export class LedgerUpkeep {
   constructor(private readonly calls: LedgerCalls) {}
 
@@ -44,7 +50,7 @@ export class LedgerUpkeep {
     const rows = await this.calls.query('entries', ENTRIES, tenant, [after, size]);
     const last = rows.at(-1)?.['key'];
     return {
-      entries: readViews('entries', rows).filter(({ entry }) => entry !== null),
+      entries: parsed('entries', rows, readView).filter(({ entry }) => entry !== null),
       next: rows.length === size && Buffer.isBuffer(last) ? last.toString('hex') : null,
     };
   }
@@ -56,7 +62,7 @@ export class LedgerUpkeep {
     for (let from = 0; from < wanted.length; from += PAGE) {
       const page = wanted.slice(from, from + PAGE);
       const rows = await this.calls.query('lookup', LOOKUP, tenant, [page]);
-      views.push(...readViews('lookup', rows));
+      views.push(...parsed('lookup', rows, readView));
     }
     return views;
   }
@@ -77,6 +83,38 @@ export class LedgerUpkeep {
     }
     return total;
   }
+
+  /** In the order in which they lapsed; the cursor is the number of the last one looked at. */
+  async lapsed(
+    tenant: string,
+    cursor: string | null,
+    limit: number,
+  ): Promise<{ holds: LapsedHold[]; next: string | null }> {
+    parseTenantId(tenant);
+    if (cursor !== null && !/^[1-9]\d{0,15}$/.test(cursor)) {
+      throw invalid('cursor', 'null, or the `next` of the page before');
+    }
+    if (whole(limit, 'limit') < 1) throw invalid('limit', 'at least 1');
+    const size = Math.min(limit, MAX_PAGE);
+    const rows = await this.calls.query('lapsed', LAPSED_HOLDS, tenant, [cursor ?? '0', size]);
+    const found = parsed('lapsed', rows, (row) => lapsedRow.parse(row));
+    const last = found.at(-1);
+    return {
+      holds: found.map(({ number: _number, ...hold }) => hold),
+      next: last && found.length === size ? String(last.number) : null,
+    };
+  }
+
+  async letGo(tenant: string, ids: readonly string[]): Promise<number> {
+    parseTenantId(tenant);
+    const all = ids.map(id);
+    let gone = 0;
+    for (let from = 0; from < all.length; from += PAGE) {
+      const args = [all.slice(from, from + PAGE)];
+      gone += (await this.calls.run('let_go', { tenant, args })).gone;
+    }
+    return gone;
+  }
 }
 
 function correctionArgs({ key, bytes, expiresAt, version, seen }: EntryCorrection): unknown[] {
@@ -88,9 +126,9 @@ function correctionArgs({ key, bytes, expiresAt, version, seen }: EntryCorrectio
 }
 
 /** @throws QuotaUnavailableError when the rows are not what the tables promise. */
-function readViews(operation: string, rows: readonly Row[]): KeyView[] {
+function parsed<T>(operation: string, rows: readonly Row[], parse: (row: Row) => T): T[] {
   try {
-    return rows.map(readView);
+    return rows.map(parse);
   } catch (error) {
     throw unavailable(operation, error);
   }

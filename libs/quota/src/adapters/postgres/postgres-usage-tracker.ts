@@ -7,6 +7,7 @@ import {
   type CommitRequest,
   type EntryCorrection,
   type KeyView,
+  type LapsedHold,
   type RefundReply,
   type RefundRequest,
   type ReleaseReply,
@@ -61,7 +62,10 @@ export class PostgresUsageTracker extends UsageTracker {
 
   async reserve(request: ReserveRequest): Promise<ReserveReply> {
     const { tenant } = request;
-    const args = [id(request.id), ...writeArgs(request), duration(request.holdMs, 'holdMs')];
+    const args = [
+      ...[id(request.id), ...writeArgs(request)],
+      ...[duration(request.holdMs, 'holdMs'), request.keep ?? false],
+    ];
     return toVerdict(await this.calls.run('reserve', { tenant, args, id: request.id }, 'again'));
   }
 
@@ -118,15 +122,28 @@ export class PostgresUsageTracker extends UsageTracker {
     const reply = await this.calls.run('sweep', { tenant, args: [whole(max, 'max')] });
     return {
       expiredEntries: reply.expired,
-      expiredReservations: reply.lapsed,
+      expiredReservations: reply.overdue,
       freedBytes: reply.freed,
       more: reply.code === 'more',
+      lapsed: reply.lapsed,
       unsettled: reply.unsettled,
     };
   }
 
   async settled(tenant: string, count: number): Promise<number> {
     return (await this.calls.run('settled', { tenant, args: [whole(count, 'count')] })).lowered;
+  }
+
+  lapsed(
+    tenant: string,
+    cursor: string | null,
+    limit: number,
+  ): Promise<{ holds: LapsedHold[]; next: string | null }> {
+    return this.upkeep.lapsed(tenant, cursor, limit);
+  }
+
+  letGo(tenant: string, ids: readonly string[]): Promise<number> {
+    return this.upkeep.letGo(tenant, ids);
   }
 
   async drop(tenant: string): Promise<void> {

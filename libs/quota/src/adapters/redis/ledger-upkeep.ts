@@ -4,9 +4,10 @@ import {
   QuotaUnavailableError,
   type EntryCorrection,
   type KeyView,
+  type LapsedHold,
   type Usage,
 } from '../../core';
-import { invalid, optionalWhole, whole } from './arguments';
+import { id, invalid, optionalWhole, whole } from './arguments';
 import type { LedgerScripts } from './ledger-scripts';
 import { ReplyCode, type Reply } from './replies';
 
@@ -60,6 +61,33 @@ export class LedgerUpkeep {
       views.push(...readViews(reply));
     }
     return views;
+  }
+
+  async lapsed(
+    tenant: string,
+    cursor: string | null,
+    limit: number,
+  ): Promise<{ holds: LapsedHold[]; next: string | null }> {
+    if (cursor !== null && !/^\d{1,16}$/.test(cursor)) {
+      throw invalid('cursor', 'null, or the `next` of the page before');
+    }
+    const args = [cursor ?? '0', whole(limit, 'limit')];
+    const reply = await this.ledger.raw({ script: 'lapsed', tenant, args });
+    const next = reply.text();
+    const holds: LapsedHold[] = [];
+    while (!reply.ended()) {
+      holds.push({ id: reply.text(), key: reply.text(), bytes: reply.whole() });
+    }
+    return { holds, next: next === '0' ? null : next };
+  }
+
+  async letGo(tenant: string, ids: readonly string[]): Promise<number> {
+    let gone = 0;
+    for (let from = 0; from < ids.length; from += PAGE) {
+      const args = ids.slice(from, from + PAGE).map((each) => id(each));
+      gone += (await this.ledger.run({ script: 'let-go', tenant, args })).reply.whole();
+    }
+    return gone;
   }
 
   async correct(

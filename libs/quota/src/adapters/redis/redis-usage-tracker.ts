@@ -11,6 +11,7 @@ import {
   type Grant,
   type GrantedLedger,
   type KeyView,
+  type LapsedHold,
   type LedgerStanding,
   type RefundReply,
   type RefundRequest,
@@ -40,7 +41,7 @@ import { LedgerScripts, type DefectListener } from './ledger-scripts';
 import { LedgerUpkeep } from './ledger-upkeep';
 import { RedisCalls, type RedisClient } from './redis-calls';
 import { RedisScripts } from './redis-scripts';
-import { ReplyCode } from './replies';
+import { refuseUndecided, ReplyCode } from './replies';
 import { TenantListing } from './tenant-listing';
 import { SMALL_VALUE_BYTES } from './value-lane';
 
@@ -84,7 +85,8 @@ export class RedisUsageTracker extends ValueTracker implements GrantedLedger {
 
   async reserve(request: ReserveRequest): Promise<ReserveReply> {
     const args = [id(request.id), ...writeArgs(request), duration(request.holdMs, 'holdMs')];
-    return this.decide('reserve', request.tenant, [...args, this.bank], request.id);
+    args.push(this.bank, flag(request.keep ?? false));
+    return this.decide('reserve', request.tenant, args, request.id);
   }
 
   async check(request: Omit<ReserveRequest, 'id' | 'holdMs'>): Promise<ReserveReply> {
@@ -105,6 +107,7 @@ export class RedisUsageTracker extends ValueTracker implements GrantedLedger {
     const { reply, usage } = await this.ledger.run(call, ReplyCode.AGAIN);
     if (reply.code === ReplyCode.BOUNCED) return { outcome: 'bounced' };
     if (reply.code === ReplyCode.REFUSED) return { outcome: 'refused', usage };
+    refuseUndecided('commit', reply);
     refuseShort('commit', reply);
     if (reply.code !== ReplyCode.COMMITTED) throw reply.unexpected();
     return { outcome: 'committed', usage, replaced: reply.flag(), ...expiring(reply.expiry()) };
@@ -148,6 +151,7 @@ export class RedisUsageTracker extends ValueTracker implements GrantedLedger {
       expiredReservations: reply.whole(),
       freedBytes: reply.whole(),
       more: reply.code === ReplyCode.MORE,
+      lapsed: reply.flag(),
       unsettled: reply.whole(),
     };
   }
@@ -155,6 +159,18 @@ export class RedisUsageTracker extends ValueTracker implements GrantedLedger {
   async settled(tenant: string, count: number): Promise<number> {
     const args = [whole(count, 'count')];
     return (await this.ledger.run({ script: 'settled', tenant, args })).reply.whole();
+  }
+
+  lapsed(
+    tenant: string,
+    cursor: string | null,
+    limit: number,
+  ): Promise<{ holds: LapsedHold[]; next: string | null }> {
+    return this.upkeep.lapsed(tenant, cursor, limit);
+  }
+
+  letGo(tenant: string, ids: readonly string[]): Promise<number> {
+    return this.upkeep.letGo(tenant, ids);
   }
 
   async drop(tenant: string): Promise<void> {
@@ -273,6 +289,7 @@ export class RedisUsageTracker extends ValueTracker implements GrantedLedger {
     const call = { script, tenant, args, ...(reservation !== undefined && { id: reservation }) };
     const { reply, usage } = await this.ledger.run(call, ReplyCode.AGAIN);
     if (reply.code === ReplyCode.STALE) return { outcome: 'stale', stamp: reply.whole() };
+    refuseUndecided(script, reply);
     refuseShort(script, reply);
     const usedAfterBytes = reply.whole();
     if (reply.code === ReplyCode.REJECTED) {

@@ -1,4 +1,10 @@
-import { MAX_BYTES, QuotaDecision, QuotaUnavailableError, type Usage } from '../../core';
+import {
+  MAX_BYTES,
+  QuotaDecision,
+  QuotaUnavailableError,
+  UndecidedError,
+  type Usage,
+} from '../../core';
 
 /** The first element of every reply of a ledger script; the same numbers as CODE in include/state.lua. */
 export enum ReplyCode {
@@ -19,6 +25,7 @@ export enum ReplyCode {
   KNOWN = 15,
   LOST = 16,
   OTHER_LIFE = 17,
+  UNDECIDED = 18,
 }
 
 /** As include/verdict.lua numbers them. */
@@ -128,4 +135,9 @@ export class Reply {
     const contact = 'answered';
     return new QuotaUnavailableError(this.operation, { applied: 'unknown', cause, contact });
   }
+}
+
+/** @throws UndecidedError when that is what the script says */
+export function refuseUndecided(operation: string, { code }: Reply): void {
+  if (code === ReplyCode.UNDECIDED) throw UndecidedError.byLapsed(operation);
 }

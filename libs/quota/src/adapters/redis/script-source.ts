@@ -13,6 +13,8 @@ export const SCRIPT_NAMES = [
   'read',
   'sweep',
   'settled',
+  'lapsed',
+  'let-go',
   'drop',
   'recount-page',
   'entries',

@@ -2,6 +2,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { BANK_FUNCTIONS } from './ledger-1/bank';
 import { COMMIT_FUNCTIONS } from './ledger-1/commit';
 import { GIVING_BACK_FUNCTIONS } from './ledger-1/giving-back';
+import { LAPSING_FUNCTIONS } from './ledger-1/lapsing';
 import { REAPING_FUNCTIONS } from './ledger-1/reaping';
 import { RESERVE_FUNCTIONS } from './ledger-1/reserve';
 import { TABLES } from './ledger-1/tables';
@@ -13,6 +14,7 @@ const FUNCTIONS = [
   ...COMMIT_FUNCTIONS,
   ...GIVING_BACK_FUNCTIONS,
   ...UPKEEP_FUNCTIONS,
+  ...LAPSING_FUNCTIONS,
   ...BANK_FUNCTIONS,
 ];
 

@@ -18,6 +18,7 @@ reap(BEFORE_DECIDING)
 local decision, used_after, _, again = judge(key, bytes, nil, quota, hard, granted(false))
 if again then return reply(CODE.AGAIN) end
 if decision == REJECT and enforce then
+  if undecided(used_after, hard) then return reply(CODE.UNDECIDED) end
   local wait = retry_after(used_after - hard, key)
   return answer(CODE.REJECTED, digits(math.min(used_after, MAX)), wait)
 end

@@ -7,6 +7,7 @@
 --       9 version or '', 10 has a value, 11 meta, 12 body, 13 under a bank
 -- Reply COMMITTED, usage, replaced 0|1, expires at or '0'
 --       REFUSED, usage | BOUNCED, usage | AGAIN, usage: send it again, there is more to reap
+--       UNDECIDED, usage: what has lapsed may stand in its way for nothing; nothing was changed
 --       GRANT_SHORT, usage, used after, number of the grant: nothing was changed, it is still held
 --       CONFLICT | BEYOND_MAX, usage: nothing was changed
 --@include verdict
@@ -40,6 +41,7 @@ if not outdated and (not record or bytes > own) then
   local decision, used_after, short, again = judge(key, bytes, own, limit, limit, grant)
   if again then return reply(CODE.AGAIN) end
   if decision == REJECT and enforce and not unsure(short) then
+    if undecided(used_after, hard, record) then return reply(CODE.UNDECIDED) end
     if record then free_hold(record) end
     mark(id, 'f', record or { key = key })
     return reply(CODE.REFUSED)

@@ -26,7 +26,7 @@ end
 local applied, delta, most, made = 0, 0, S.c + S.r + S.u, false
 for _, w in ipairs(wanted) do
   local k = open_key(w.key)
-  if #k.sizes == 0 and as_seen(k.entry, w) and (k.entry or w.bytes) then
+  if not is_open(k) and as_seen(k.entry, w) and (k.entry or w.bytes) then
     local entry = w.bytes and (not w.expiry or w.expiry > now) and {
       bytes = w.bytes, expiry = w.expiry or 0, version = w.version, meta = '',
     } or nil

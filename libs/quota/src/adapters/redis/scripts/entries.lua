@@ -19,7 +19,8 @@ for i = 1, #found[2], 2 do
     local n = #made
     made[n + 1], made[n + 2], made[n + 3] = key, digits(e.bytes), digits(e.expiry)
     made[n + 4] = digits(e.version)
-    made[n + 5] = tostring(redis.call('HEXISTS', PENDING, key))
+    local sizes, _, lapsed = parse_pending(redis.call('HGET', PENDING, key))
+    made[n + 5] = #sizes > lapsed and '1' or '0'
   end
 end
 return made

@@ -17,6 +17,6 @@ for i, key in ipairs(ARGV) do
   views[at + 2] = e and digits(e.bytes) or ''
   views[at + 3] = e and digits(e.expiry) or ''
   views[at + 4] = e and digits(e.version) or ''
-  views[at + 5] = #k.sizes > 0 and '1' or '0'
+  views[at + 5] = is_open(k) and '1' or '0'
 end
 return reply(CODE.DONE, unpack(views))

@@ -4,18 +4,21 @@
 --
 -- KEYS  the tenant's eight, as in include/state.lua
 -- ARGV  1-8 see include/write-args.lua; 9 ms until the hold lapses,
---       10 under a bank
+--       10 under a bank, 11 kept when it lapses
 -- Reply RESERVED, usage, used after, decision, generation (own/bank's under a bank), what this hold
 --       adds to used or '' when it is settled already
 --       REJECTED, usage, used after, retry after ms or ''
 --       GRANT_SHORT, usage, used after, number of the grant: it fits the limit and not the grant
+--       UNDECIDED, usage: what has lapsed may stand in its way for nothing
 --       STALE, usage, stamp | AGAIN, usage: send it again, there is more to reap
 --       CONFLICT | BEYOND_MAX, usage: nothing was held
 --@include write-args
 id = 'w:' .. id
 local hold_ms = whole_arg(9, 'holdMs')
 local banked = flag_arg(10, 'bank')
+local keep = flag_arg(11, 'keep')
 if now + hold_ms > MAX then bad_argument('holdMs') end
+hold_ms = math.min(hold_ms, LAPSED - 1 - now)
 
 local function reserved(used_after, decision, grown)
   local generation = banked and S.g .. '/' .. S.gg or S.g
@@ -50,6 +53,7 @@ local grant = granted(banked and enforce)
 local decision, used_after, short, again = judge(key, bytes, nil, quota, hard, grant)
 if again then return reply(CODE.AGAIN) end
 if decision == REJECT and enforce and not unsure(short) then
+  if undecided(used_after, hard) then return reply(CODE.UNDECIDED) end
   local wait = retry_after(used_after - hard, key)
   return reply(CODE.REJECTED, digits(math.min(used_after, MAX)), wait)
 end
@@ -58,7 +62,7 @@ if short then return grant_short(used_after) end
 
 ensure_life(id)
 S.cv = stamp
-record = { state = 'o', bytes = bytes, decision = decision, key = key }
+record = { state = 'o', bytes = bytes, decision = decision, a = keep and '1', key = key }
 hold_bytes(record)
 put_record(id, record, DEADLINES, hold_ms)
 return reserved(used_after, decision, adds())

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Lowers the number of reservations that lapsed unsettled, by at most so many.
+-- Lowers the number of what is unsettled (ls in include/state.lua), by at most so many.
 --
 -- KEYS  the tenant's eight, as in include/state.lua
 -- ARGV  1 how many

@@ -3,8 +3,8 @@
 --
 -- KEYS  the tenant's eight, as in include/state.lua
 -- ARGV  1 how many, capped at 1,000
--- Reply DONE | MORE, usage, entries, reservations, bytes that became free, reservations that lapsed
---       unsettled
+-- Reply DONE | MORE, usage, entries, reservations, bytes that became free, 1 when lapsed ones are held,
+--       how much is unsettled
 --@include reap
 local max = math.min(whole_arg(1, 'max'), 1000)
 local before = S.c + S.r
@@ -14,4 +14,5 @@ if S.g then
 end
 local freed = before - (S.c + S.r)
 local code = more_due() and CODE.MORE or CODE.DONE
-return reply(code, digits(reaped.expired), digits(reaped.lapsed), digits(freed), digits(S.ls))
+return reply(code, digits(reaped.expired), digits(reaped.lapsed), digits(freed), S.lc > 0 and '1' or '0',
+  digits(S.ls))

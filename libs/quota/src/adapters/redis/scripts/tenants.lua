@@ -1,6 +1,6 @@
 #!lua flags=no-writes,allow-cross-slot-keys
 -- A page of the tenants of one node: the names of their state keys, or of those only that have
--- something due, or reservations that lapsed unsettled. One call looks at hundreds of tenants, and replies with the few that matter.
+-- something due, lapsed reservations, or something unsettled. One call looks at hundreds of tenants, and replies with the few that matter.
 --
 -- KEYS  none: which they are is what it finds out; all of them are on this node
 -- ARGV  1 cursor, '0' at first; 2 pattern of the state keys; 3 keys to look at, at most 1,000;
@@ -23,8 +23,9 @@ local function has_due(index)
 end
 
 local function has_unsettled(state)
-  local count = redis.pcall('HGET', state, 'ls')
-  return type(count) == 'string' and count ~= '0'
+  local counts = redis.pcall('HMGET', state, 'ls', 'lc')
+  if counts.err then return false end
+  return (counts[1] or '0') ~= '0' or (counts[2] or '0') ~= '0'
 end
 
 local found = redis.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', math.min(count, 1000))

@@ -44,7 +44,8 @@ const FORECAST = `
         WHEN p_key IS NULL THEN p_bytes - coalesce(own, 0)
         ELSE greatest(p_bytes, coalesce(others, 0)) - exposure END;
       grows := p_bytes > CASE WHEN p_key IS NULL THEN coalesce(own, 0) ELSE exposure END;
-      refused := p_enforce AND grows AND used_after > greatest(p_hard - ${ELSEWHERE}, 0);`;
+      hard := greatest(p_hard - ${ELSEWHERE}, 0);
+      refused := p_enforce AND grows AND used_after > hard;`;
 
 /** What is held for this write goes; `others` and the entry say what stays held for its key. */
 const freeHold = (entry: string): string => `
@@ -55,9 +56,13 @@ const freeHold = (entry: string): string => `
       s.unkeyed_reserved := s.unkeyed_reserved - own;
     END IF;`;
 
+/** What has lapsed, but for this one, may be nothing: where there is room without it, no refusal. */
 const REFUSE = `
     IF refused THEN
       IF more THEN ${finish(`'again'`)} END IF;
+      IF used_after - s.lapsed_bytes + (CASE WHEN r_lapsed THEN own ELSE 0 END) <= hard THEN
+        ${finish(`'undecided'`)}
+      END IF;
       ${freeHold('live')}${FORGET_VERSION}
       IF own IS NULL THEN ${insertMark('write', 'refused', { key: 'p_key', bytes: 'p_bytes' })}
       ELSE ${settleMark('refused')} END IF;
@@ -95,7 +100,7 @@ const COMMIT = ledgerFunction(
   'jsonb',
   `${STATE}${KEY_STATE}${REAPING}
     own bigint; outdated boolean; exposure bigint; used_after bigint := 0; grows boolean;
-    refused boolean := false; until bigint; journaled bigint;`,
+    hard bigint; refused boolean := false; until bigint; journaled bigint;`,
   `${insist(`${isTenant} AND ${isId} AND ${isKeyOrNone} AND ${isCount('p_bytes')}
       AND ${isCount('p_hard')} AND p_enforce IS NOT NULL AND p_generation IS NOT NULL
       AND (p_ttl_ms IS NULL OR ${isDuration('p_ttl_ms')}) AND ${isCountOrNone('p_version')}`)}

@@ -1,5 +1,5 @@
 import { SHARED, journalRemoval } from './journal';
-import { MAX } from './tables';
+import { LAPSED, MAX } from './tables';
 
 // What the functions have in common, as text: a call from one PL/pgSQL function to another costs as
 // much as a statement, and the hot tenant's row is locked meanwhile.
@@ -70,7 +70,7 @@ export const LOCK = `
       s.grant_seq := 0; s.confirmed_seq := 0; s.folding := false; s.fold_number := 0;
       s.folding_bytes := 0; s.folding_unkeyed := 0; s.folding_refunds := 0; s.refunds := 0;
       s.has_removals := false; s.drop_pending := false; s.grant_chunk := 0;
-      s.unsettled := 0;
+      s.unsettled := 0; s.lapsed := 0; s.lapsed_bytes := 0; s.lapse_number := 0;
     END IF;
     was := s;`;
 
@@ -87,8 +87,8 @@ export const isKeyOrNone = `(p_key IS NULL OR ${isKey})`;
 export const isCount = (name: string, least = 0): string =>
   `${name} BETWEEN ${String(least)} AND ${MAX}`;
 export const isCountOrNone = (name: string): string => `(${name} IS NULL OR ${isCount(name)})`;
-/** Reaches no further than the exact numbers, whatever the time. */
-export const isDuration = (name: string): string => `${name} BETWEEN 1 AND ${MAX} / 2`;
+/** Ends before {@link LAPSED}, and so within the exact numbers, whatever the time. */
+export const isDuration = (name: string): string => `${name} BETWEEN 1 AND ${MAX} / 4`;
 
 /**
  * Writes the row where it changed. A sum below zero is a defect of ours: it is reported with the
@@ -97,11 +97,14 @@ export const isDuration = (name: string): string => `${name} BETWEEN 1 AND ${MAX
 export const SAVE = `
     IF known AND s IS DISTINCT FROM was THEN
       defects := (s.committed < 0)::integer + (s.reserved < 0)::integer + (s.unkeyed < 0)::integer
-        + (s.unkeyed_reserved < 0)::integer;
+        + (s.unkeyed_reserved < 0)::integer + (s.lapsed < 0)::integer
+        + (s.lapsed_bytes < 0)::integer;
       s.committed := greatest(s.committed, 0);
       s.reserved := greatest(s.reserved, 0);
       s.unkeyed := greatest(s.unkeyed, 0);
       s.unkeyed_reserved := greatest(s.unkeyed_reserved, 0);
+      s.lapsed := greatest(s.lapsed, 0);
+      s.lapsed_bytes := greatest(s.lapsed_bytes, 0);
       UPDATE quota_ledger l SET generation = s.generation, stamp = s.stamp,
         committed = s.committed, reserved = s.reserved, unkeyed = s.unkeyed,
         unkeyed_reserved = s.unkeyed_reserved, due_at = s.due_at, marks_at = s.marks_at,
@@ -110,7 +113,8 @@ export const SAVE = `
         folding = s.folding, fold_number = s.fold_number, folding_bytes = s.folding_bytes,
         folding_unkeyed = s.folding_unkeyed, folding_refunds = s.folding_refunds,
         refunds = s.refunds, has_removals = s.has_removals, drop_pending = s.drop_pending,
-        unsettled = s.unsettled,
+        unsettled = s.unsettled, lapsed = s.lapsed, lapsed_bytes = s.lapsed_bytes,
+        lapse_number = s.lapse_number,
         updated_at = clock_timestamp()
       WHERE l.tenant_id = p_tenant;
     END IF;`;
@@ -126,6 +130,7 @@ export const finish = (code: string, fields = ''): string => `${SAVE}${reply(cod
 /** A key's place in the ledger, and the record of an id. */
 export const KEY_STATE = `
     r_state text; r_key bytea; r_bytes bigint; r_decision smallint; r_flag boolean; r_number bigint;
+    r_lapsed boolean;
     live bigint; live_until bigint; live_version bigint;
     top bigint; others bigint; seen bigint;`;
 
@@ -136,6 +141,7 @@ export const KEY_STATE = `
  */
 export const readKey = (kind: string): string => `
     SELECT h.state, h.key, h.bytes, h.decision, h.reply_flag, h.reply_number,
+      h.state = 'open' AND h.deadline >= ${LAPSED},
       e.bytes, e.expires_at, e.version,
       ${largest('p_tenant', 'p_key')},
       (SELECT o.bytes FROM quota_ledger_holds o
@@ -144,7 +150,7 @@ export const readKey = (kind: string): string => `
         ORDER BY o.bytes DESC LIMIT 1),
       (SELECT v.version FROM quota_ledger_versions v
         WHERE v.tenant_id = p_tenant AND v.key = p_key)
-    INTO r_state, r_key, r_bytes, r_decision, r_flag, r_number,
+    INTO r_state, r_key, r_bytes, r_decision, r_flag, r_number, r_lapsed,
       live, live_until, live_version, top, others, seen
     FROM (VALUES (1)) AS one
     LEFT JOIN quota_ledger_holds h
@@ -158,11 +164,18 @@ export const readKey = (kind: string): string => `
       live := NULL; live_until := NULL; live_version := NULL;
     END IF;`;
 
-/** The largest open reservation of a key; null when none is. */
-export const largest = (tenant: string, key: string): string => `(
+/** The largest open reservation of a key, lapsed or not; null when none is. */
+export const largest = (tenant: string, key: string, which = ''): string => `(
         SELECT o.bytes FROM quota_ledger_holds o
-        WHERE o.tenant_id = ${tenant} AND o.key = ${key} AND o.state = 'open'
+        WHERE o.tenant_id = ${tenant} AND o.key = ${key} AND o.state = 'open'${which}
         ORDER BY o.bytes DESC LIMIT 1)`;
+
+/**
+ * The largest of those that have not lapsed: null when no write of the key is on its way. Asked so
+ * that the index of the deadlines is of no use: it has all of the tenant's.
+ */
+export const largestOnItsWay = (tenant: string, key: string): string =>
+  largest(tenant, key, ` AND (NOT o.keep OR o.deadline < ${LAPSED})`);
 
 /** What the open reservations of a key hold beside an entry of so many bytes. */
 export const held = (open: string, entry: string): string =>
@@ -200,12 +213,16 @@ export const insertMark = (
     VALUES (p_tenant, '${kind}', p_id, '${state}', ${key}, ${bytes}, ${flag}, ${number},
       now_ms + ${MARK_MS});`;
 
-/** The record of an open reservation becomes its mark. */
+/** The record of an open reservation, which may have lapsed, becomes its mark. */
 export const settleMark = (
   state: string,
   flag = 'NULL',
   number = 'NULL',
 ): string => `${FORGET_MARKS}
+    IF r_lapsed THEN
+      s.lapsed := s.lapsed - 1;
+      s.lapsed_bytes := s.lapsed_bytes - r_bytes;
+    END IF;
     UPDATE quota_ledger_holds h SET state = '${state}', reply_flag = ${flag},
       reply_number = ${number}, deadline = now_ms + ${MARK_MS}
     WHERE h.tenant_id = p_tenant AND h.kind = 'write' AND h.id = p_id;`;
@@ -217,7 +234,8 @@ export const reap = (max: string, own: string): string => `
       s.committed := done.committed; s.reserved := done.reserved;
       s.unkeyed_reserved := done.unkeyed_reserved; s.due_at := done.due_at;
       s.has_removals := s.has_removals OR (done.expired > 0 AND ${SHARED});
-      s.unsettled := s.unsettled + done.lapsed;
+      s.lapsed := s.lapsed + done.kept; s.lapsed_bytes := s.lapsed_bytes + done.kept_bytes;
+      s.lapse_number := done.lapse_number; s.unsettled := s.unsettled + done.unknown;
       more := done.more;
     END IF;`;
 

@@ -44,7 +44,10 @@ const REFUSE_STALE = `
       (SELECT max(c.id) FROM quota_changes c WHERE c.tenant_id = p_tenant));
     IF p_stamp < newest THEN ${reply(`'stale'`, `'stamp', newest`)} END IF;`;
 
-/** A refusal must be true at this moment: before one, or a warning, all that is due goes. */
+/**
+ * A refusal must be true at this moment: before one, or a warning, all that is due goes. What has
+ * lapsed may be nothing: where there is room without it, nothing is decided.
+ */
 const judge = (onceRead = ''): string => `${LIMITS}
     FOR pass IN 1..2 LOOP
       ${readKey('write')}${onceRead}${DECIDE}
@@ -53,6 +56,7 @@ const judge = (onceRead = ''): string => `${LIMITS}
     END LOOP;
     IF decision = 2 AND more THEN ${finish(`'again'`)} END IF;
     IF decision = 2 AND p_enforce THEN
+      IF used_after - s.lapsed_bytes <= hard THEN ${finish(`'undecided'`)} END IF;
       ${finish(
         `'rejected'`,
         `'usedAfter', least(used_after, ${MAX}),
@@ -90,10 +94,10 @@ const ARGUMENTS = `${isTenant} AND ${isKeyOrNone} AND ${isCount('p_bytes')}
 const RESERVE = ledgerFunction(
   'quota_ledger_reserve',
   `p_tenant text, p_id text, p_key bytea, p_bytes bigint, p_quota bigint, p_hard bigint,
-    p_stamp bigint, p_enforce boolean, p_hold_ms bigint`,
+    p_stamp bigint, p_enforce boolean, p_hold_ms bigint, p_keep boolean`,
   'jsonb',
   DECLARE,
-  `${insist(`${ARGUMENTS} AND ${isId} AND ${isDuration('p_hold_ms')}`)}
+  `${insist(`${ARGUMENTS} AND ${isId} AND ${isDuration('p_hold_ms')} AND p_keep IS NOT NULL`)}
     LOOP ${LOCK}
     more := false;
     ${REFUSE_STALE}
@@ -108,8 +112,10 @@ const RESERVE = ledgerFunction(
       known := true;
       was := s;
     END IF;
-    INSERT INTO quota_ledger_holds (tenant_id, kind, id, state, key, bytes, decision, deadline)
-    VALUES (p_tenant, 'write', p_id, 'open', p_key, p_bytes, decision, now_ms + p_hold_ms);
+    INSERT INTO quota_ledger_holds
+      (tenant_id, kind, id, state, key, bytes, decision, deadline, keep)
+    VALUES (p_tenant, 'write', p_id, 'open', p_key, p_bytes, decision, now_ms + p_hold_ms,
+      p_keep);
     IF p_key IS NULL THEN
       s.reserved := s.reserved + p_bytes;
       s.unkeyed_reserved := s.unkeyed_reserved + p_bytes;

@@ -1,6 +1,12 @@
 /** 2^53 − 1, the largest sum: beyond it JavaScript does not count single bytes any more. */
 export const MAX = '9007199254740991';
 
+/**
+ * 2^52, later than any real deadline. The deadline of a reservation that has lapsed and is kept is
+ * this and a number: so it falls due no more, and the lapsed ones are listed as they lapsed.
+ */
+export const LAPSED = '4503599627370496';
+
 const TENANT = (table: string): string => `
     tenant_id text COLLATE "C" NOT NULL
       CONSTRAINT ${table}_tenant_id_check
@@ -17,7 +23,12 @@ const TENANT = (table: string): string => `
  *
  * due_at is never later than the first expiry or deadline of the tenant (null: nothing falls due),
  * and marks_at says when to look for old marks: most operations need not look at all. unsettled are
- * the reservations that lapsed and that nobody has looked after since.
+ * the lives of the tenant that were ended, and reservations to keep that lapsed without a key, which
+ * nobody has looked after since.
+ *
+ * lapsed reservations are held until they are let go. lapsed_bytes is the sum of their sizes, which
+ * may be far more than they hold, as those of one key are not added up; hence numeric. lapse_number
+ * is the last one's.
  */
 const LEDGER = `
   CREATE TABLE quota_ledger (${TENANT('quota_ledger')}
@@ -42,6 +53,11 @@ const LEDGER = `
     drop_pending boolean NOT NULL DEFAULT false,
     unsettled bigint NOT NULL DEFAULT 0
       CONSTRAINT quota_ledger_unsettled_check CHECK (unsettled >= 0),
+    lapsed bigint NOT NULL DEFAULT 0,
+    lapsed_bytes numeric NOT NULL DEFAULT 0,
+    lapse_number bigint NOT NULL DEFAULT 0,
+    CONSTRAINT quota_ledger_lapsed_check
+      CHECK (lapsed >= 0 AND lapsed_bytes >= 0 AND lapse_number BETWEEN 0 AND ${LAPSED} - 1),
     pending boolean NOT NULL GENERATED ALWAYS AS
       (drop_pending OR folding OR has_removals OR committed > 0 OR refunds > 0) STORED,
     due_at bigint,
@@ -69,7 +85,10 @@ const ENTRIES = `
     CONSTRAINT quota_ledger_entries_pkey PRIMARY KEY (tenant_id, key)
   ) WITH (fillfactor = 90)`;
 
-/** Open reservations, and for ten seconds the marks of what was settled; see docs/ledger.md. */
+/**
+ * Open reservations, those to keep also when they have lapsed if they have a key, and for ten seconds the marks of what
+ * was settled; see docs/ledger.md.
+ */
 const HOLDS = `
   CREATE TABLE quota_ledger_holds (${TENANT('quota_ledger_holds')},
     kind text COLLATE "C" NOT NULL,
@@ -85,6 +104,7 @@ const HOLDS = `
     reply_flag boolean,
     reply_number bigint,
     deadline bigint NOT NULL,
+    keep boolean NOT NULL DEFAULT false,
     CONSTRAINT quota_ledger_holds_pkey PRIMARY KEY (tenant_id, kind, id),
     CONSTRAINT quota_ledger_holds_state_check CHECK (
       CASE kind

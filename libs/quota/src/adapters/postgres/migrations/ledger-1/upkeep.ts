@@ -7,28 +7,31 @@ import {
   insist,
   isCount,
   isTenant,
+  held,
   largest,
+  largestOnItsWay,
   ledgerFunction,
   reap,
   reply,
 } from './fragments';
 import { journalRemoval, overrideRemoval } from './journal';
-import { MAX } from './tables';
+import { LAPSED, MAX } from './tables';
 
 /**
- * Reaps at most so many expired entries and as many lapsed reservations, `more` when there are more;
- * and forgets old marks, so that a tenant at rest is not due again.
+ * Reaps at most so many expired entries and as many reservations past their deadlines, `more` when
+ * there are more; and forgets old marks, so that a tenant at rest is not due again. `lapsed`: some are
+ * held yet.
  */
 const SWEEP = ledgerFunction(
   'quota_ledger_sweep',
   'p_tenant text, p_max bigint',
   'jsonb',
   `${STATE}${REAPING}
-    expired integer := 0; lapsed integer := 0;`,
+    expired integer := 0; overdue integer := 0;`,
   `${insist(`${isTenant} AND ${isCount('p_max')}`)}${LOCK}
     IF s.due_at <= now_ms THEN
       ${reap(`least(p_max, ${REAP_AT_ONCE})`, 'NULL')}
-      expired := done.expired; lapsed := done.lapsed;
+      expired := done.expired; overdue := done.overdue;
     END IF;
     IF known AND s.marks_at > 0 THEN
       PERFORM quota_ledger_forget(p_tenant, now_ms, least(p_max, ${REAP_AT_ONCE}));
@@ -37,12 +40,12 @@ const SWEEP = ledgerFunction(
     END IF;
     ${finish(
       `CASE WHEN more THEN 'more' ELSE 'done' END`,
-      `'expired', expired, 'lapsed', lapsed,
+      `'expired', expired, 'overdue', overdue, 'lapsed', s.lapsed > 0,
       'freed', was.committed + was.reserved - s.committed - s.reserved, 'unsettled', s.unsettled`,
     )}`,
 );
 
-/** Lowers the number of reservations that lapsed unsettled, by at most so many. */
+/** Lowers the number of what is unsettled, by at most so many. */
 const SETTLED = ledgerFunction(
   'quota_ledger_settled',
   'p_tenant text, p_count bigint',
@@ -89,6 +92,7 @@ const DROP = ledgerFunction(
       s.refunds := 0; s.has_removals := false;
       s.generation := p_generation; s.committed := 0; s.reserved := 0;
       s.unkeyed := 0; s.unkeyed_reserved := 0; s.due_at := NULL; s.marks_at := 0;
+      s.lapsed := 0; s.lapsed_bytes := 0;
       -- A write of this life may have been stored for the next one to count.
       s.unsettled := s.unsettled + 1;
     END IF;
@@ -112,6 +116,9 @@ const RECOUNT = ledgerFunction(
       SELECT quota_ledger_holds_of(p_tenant, coalesce(array_agg(DISTINCT h.key), '{}')) INTO keyed
       FROM quota_ledger_holds h
       WHERE h.tenant_id = p_tenant AND h.state = 'open' AND h.key IS NOT NULL;
+      SELECT count(*), coalesce(sum(h.bytes), 0) INTO s.lapsed, s.lapsed_bytes
+      FROM quota_ledger_holds h
+      WHERE h.tenant_id = p_tenant AND h.state = 'open' AND h.deadline >= ${LAPSED};
       drift := s.committed - counted - s.unkeyed;
       s.committed := counted + s.unkeyed;
       s.reserved := keyed + s.unkeyed_reserved;
@@ -121,7 +128,8 @@ const RECOUNT = ledgerFunction(
 
 /**
  * Sets entries to what the storage really holds, each only where the ledger is as it was seen and no
- * write of the key is on its way. Beyond 2^53 − 1 it fails, and nothing of it is done.
+ * write of the key is on its way; what has lapsed holds beside the entry what that leaves of it.
+ * Beyond 2^53 − 1 it fails, and nothing of it is done.
  */
 const CORRECT = ledgerFunction(
   'quota_ledger_correct',
@@ -129,7 +137,7 @@ const CORRECT = ledgerFunction(
     p_seen_bytes bigint[], p_seen_versions bigint[]`,
   'jsonb',
   `${STATE}
-    live bigint; live_until bigint; live_version bigint; next bigint;
+    live bigint; live_until bigint; live_version bigint; next bigint; top bigint;
     applied integer := 0; delta bigint := 0;`,
   `${insist(`${isTenant} AND cardinality(p_keys) <= 1000
       AND cardinality(p_bytes) = cardinality(p_keys)
@@ -149,12 +157,14 @@ const CORRECT = ledgerFunction(
       ON CONFLICT DO NOTHING;
     END LOOP;
     FOR i IN 1..cardinality(p_keys) LOOP
-      CONTINUE WHEN NOT known OR ${largest('p_tenant', 'p_keys[i]')} IS NOT NULL;
+      CONTINUE WHEN NOT known OR ${largestOnItsWay('p_tenant', 'p_keys[i]')} IS NOT NULL;
+      top := CASE WHEN s.lapsed > 0 THEN ${largest('p_tenant', 'p_keys[i]')} END;
       SELECT e.bytes, e.expires_at, e.version INTO live, live_until, live_version
       FROM quota_ledger_entries e WHERE e.tenant_id = p_tenant AND e.key = p_keys[i];
       IF live_until <= now_ms THEN
         DELETE FROM quota_ledger_entries e WHERE e.tenant_id = p_tenant AND e.key = p_keys[i];
         s.committed := s.committed - live;
+        s.reserved := s.reserved + least(live, coalesce(top, 0));
         ${journalRemoval('live_version', 'p_keys[i]')}
         live := NULL; live_version := NULL;
       END IF;
@@ -176,6 +186,7 @@ const CORRECT = ledgerFunction(
       applied := applied + 1;
       delta := delta + coalesce(next, 0) - coalesce(live, 0);
       s.committed := s.committed + coalesce(next, 0) - coalesce(live, 0);
+      s.reserved := s.reserved + ${held('top', 'next')} - ${held('top', 'live')};
       IF s.committed + s.reserved + s.folding_bytes > ${MAX} THEN
         RAISE EXCEPTION 'the sums would leave the exact numbers' USING ERRCODE = '22003';
       END IF;

@@ -1,7 +1,7 @@
 --@include state
 -- An entry is stored as "bytes expiry epoch version session meta": expiry 0 is never, epoch is '-' or
 -- that of the unmetered bytes, session is the recount that counted it last. Pending is stored as
--- "highest-version size size ...".
+-- "highest-version lapsed size size ...": how many of the sizes are of lapsed reservations.
 local function parse_entry(text)
   if not text then return nil end
   local _, stop, bytes, expiry, epoch, version, session =
@@ -14,12 +14,12 @@ local function parse_entry(text)
 end
 
 local function parse_pending(text)
-  local sizes, version = {}, 0
+  local sizes, version, lapsed = {}, 0, 0
   if text then
     for n in string.gmatch(text, '%d+') do sizes[#sizes + 1] = tonumber(n) end
-    version = table.remove(sizes, 1) or 0
+    version, lapsed = table.remove(sizes, 1) or 0, table.remove(sizes, 1) or 0
   end
-  return sizes, version
+  return sizes, version, lapsed
 end
 
 local function pack_entry(e)
@@ -29,8 +29,13 @@ local function pack_entry(e)
   }, ' ')
 end
 
+-- A write of the key is on its way, for all that is known.
+local function is_open(k)
+  return #k.sizes > k.lapsed
+end
+
 local function pack_pending(k)
-  local words = { digits(k.version) }
-  for i, size in ipairs(k.sizes) do words[i + 1] = digits(size) end
+  local words = { digits(k.version), digits(k.lapsed) }
+  for i, size in ipairs(k.sizes) do words[i + 2] = digits(size) end
   return table.concat(words, ' ')
 end

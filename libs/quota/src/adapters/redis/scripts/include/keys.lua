@@ -1,7 +1,7 @@
 --@include formats
--- One key's place in the ledger: its entry and the sizes of its open reservations. Every change of
+-- One key's place in the ledger: its entry and the sizes of its reservations, open and lapsed. Every change of
 -- one goes through change(), which keeps the tenant's sums equal to
---   exposure = max(live, open sizes)   hold = exposure - live.
+--   exposure = max(live, sizes)   hold = exposure - live.
 local known = {}
 
 local function unmetered(entry)
@@ -13,7 +13,7 @@ local function live_bytes(k)
   return 0
 end
 
--- The largest open reservation, one of the size `without` left out.
+-- The largest reservation, one of the size `without` left out.
 local function largest_open(k, without)
   local top = 0
   for _, size in ipairs(k.sizes) do
@@ -61,7 +61,7 @@ local function drop_size(k, size)
   end
 end
 
--- Remembered only as long as reservations of the key are open.
+-- Remembered only as long as reservations of the key are held.
 local function see_version(k, version)
   if version and #k.sizes > 0 and version > k.version then
     k.version, k.pending_changed = version, true
@@ -70,7 +70,7 @@ end
 
 local function adopt(key, entry_text, pending_text)
   local k = { key = key, entry = parse_entry(entry_text) }
-  k.sizes, k.version = parse_pending(pending_text)
+  k.sizes, k.version, k.lapsed = parse_pending(pending_text)
   k.had_entry, k.old_expiry = k.entry ~= nil, k.entry and k.entry.expiry or 0
   known[key] = k
   if k.old_expiry > 0 and k.old_expiry <= now then change(k, set_entry, nil) end

@@ -32,16 +32,27 @@ local function reap_records(max)
   for _, id in ipairs(ids) do
     if id ~= own_id then
       local record = find_record(id)
-      gone[#gone + 1] = id
       if record then
+        record.id = id
         records[#records + 1] = record
         if record.key then keys[#keys + 1] = record.key end
+      else
+        gone[#gone + 1] = id
       end
     end
   end
   open_keys(keys)
-  for _, record in ipairs(records) do free_hold(record) end
-  reaped.lapsed, S.ls = reaped.lapsed + #records, S.ls + #records
+  for _, record in ipairs(records) do
+    local kept = record.a == '1'
+    if kept and record.key then
+      lapse(record.id, record)
+    else
+      if kept then S.ls = S.ls + 1 end
+      free_hold(record)
+      gone[#gone + 1] = record.id
+    end
+  end
+  reaped.lapsed = reaped.lapsed + #records
   later_all('HDEL', RESERVATIONS, gone)
   later_all('ZREM', DEADLINES, gone)
   return #ids == max

@@ -1,9 +1,12 @@
 --@include ledger
 -- Records by id, stored as "state bytes decision a b keyed key". States: o open, c committed,
 -- r released, f refused, d removed, b refunded, p put unmetered; a and b are what the reply said.
+-- Of an open one a says that it is kept when it lapses, and b that it has lapsed.
 -- All but open ones are marks that live for ten seconds, so that sending again has no effect. The ids
 -- of writes, removals, refunds and puts have nothing to do with each other: w: d: b: p:.
 local MARK_MS, FORGET_AT_ONCE = 10000, 64
+-- A lapsed one's deadline is moved here: beyond every real one, in the order in which they lapsed.
+local LAPSED = 2 ^ 52
 local NO_DECISION = 9 -- the mark of a release that came before its reserve
 local own_id -- the id this script settles itself; reaping leaves it alone
 
@@ -54,8 +57,24 @@ end
 
 local function free_hold(record)
   if record.key then
-    change(open_key(record.key), drop_size, record.bytes)
+    local k = open_key(record.key)
+    change(k, drop_size, record.bytes)
+    if record.b == '1' then
+      k.lapsed, S.lc, S.lb = k.lapsed - 1, S.lc - 1, S.lb - record.bytes
+      -- Sizes of one key need not fit a limit together; beyond 2^53 their sum is not exact.
+      if S.lc == 0 then S.lb = 0 end
+    end
   else
     S.r, S.ur = S.r - record.bytes, S.ur - record.bytes
   end
+end
+
+-- Its deadline has passed, and nobody knows what became of it: it is held until let-go.lua.
+local function lapse(id, record)
+  local k = open_key(record.key)
+  k.lapsed, k.pending_changed = k.lapsed + 1, true
+  S.ln = math.max(S.ln + 1, now)
+  S.lc, S.lb = S.lc + 1, S.lb + record.bytes
+  record.b = '1'
+  put_record(id, record, DEADLINES, LAPSED + S.ln - now)
 end

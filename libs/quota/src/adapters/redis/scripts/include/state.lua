@@ -8,22 +8,23 @@
 --   rs, rc, ra, rn recount under way: session, cursor, bytes and entries counted (recount-page.lua)
 --   gs, gb, gg what a bank has granted: number (0: nothing), bytes, the tenant's life by the bank
 --   rb nonce of the rebuild under way, '' none   fn number of the last batch folded in
---   ls reservations that lapsed and that nobody has looked after since (settled.lua)
+--   ls lives that were ended, and kept reservations without a key that lapsed, not looked after since (settled.lua)
+--   lc, lb, ln reservations that have lapsed and are held: count, bytes, and number of the last one
 local STATE, ENTRIES, EXPIRIES, RESERVATIONS, DEADLINES, MARKS, PENDING, VALUES =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 
 local CODE = {
   RESERVED = 1, REJECTED = 2, STALE = 3, AGAIN = 4, CONFLICT = 5, BEYOND_MAX = 6, COMMITTED = 7,
   REFUSED = 8, BOUNCED = 9, RELEASED = 10, SETTLED = 11, DONE = 12, MORE = 13,
-  GRANT_SHORT = 14, KNOWN = 15, LOST = 16, OTHER_LIFE = 17,
+  GRANT_SHORT = 14, KNOWN = 15, LOST = 16, OTHER_LIFE = 17, UNDECIDED = 18,
 }
 
 local FIELDS = {
   'g', 'cv', 'c', 'r', 'k', 'ur', 'u', 'ue', 'o', 'rs', 'rc', 'ra', 'rn', 'gs', 'gb', 'gg', 'rb', 'fn',
-  'ls',
+  'ls', 'lc', 'lb', 'ln',
 }
 local TEXTS = { g = '', rc = '0', gg = '', rb = '' } -- and what they are when not stored
-local SUMS = { 'c', 'r', 'k', 'ur', 'u', 'o', 'ra', 'rn' }
+local SUMS = { 'c', 'r', 'k', 'ur', 'u', 'o', 'ra', 'rn', 'lc', 'lb' }
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)

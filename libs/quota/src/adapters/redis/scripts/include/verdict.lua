@@ -57,6 +57,12 @@ local function unsure(short)
   return short and S.rb ~= ''
 end
 
+-- What has lapsed may be nothing, and then there is room. `own`: the write's own record, if any.
+local function undecided(used_after, hard, own)
+  local others = S.lb - (own and own.b == '1' and own.bytes or 0)
+  return used_after - others <= hard
+end
+
 local function grant_short(used_after)
   return reply(CODE.GRANT_SHORT, digits(math.min(used_after, MAX)), digits(S.gs))
 end
@@ -80,7 +86,7 @@ local function retry_after(need, own_key)
     for i, key in ipairs(keys) do
       local bytes, expiry, epoch = string.match(entries[i] or '', '^(%d+) (%d+) (%S+)')
       if bytes and key ~= own_key and (as_metered or tonumber(epoch) ~= S.ue) then
-        local k = known[key] or open and open[i] and { sizes = parse_pending(open[i]) }
+        local k = known[key] or open and open[i] and { sizes = (parse_pending(open[i])) }
         local held = k and largest_open(k) or 0
         need = need - math.max(0, tonumber(bytes) - held)
         if need <= 0 then return digits(tonumber(expiry) - now) end
