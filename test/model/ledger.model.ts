@@ -44,6 +44,9 @@ interface ModelOpen {
   readonly bytes: number;
   readonly decision: QuotaDecision;
   readonly due: Span;
+  readonly keep: boolean;
+  /** It was reaped, and is kept. */
+  lapsed: boolean;
 }
 
 /** How an id ended. `answer` is what the first reply said. */
@@ -73,6 +76,8 @@ export class LedgerModel {
   /** Counts the tenant's lives; each has a name the model learns from replies. */
   life = 0;
   stamp = 0;
+  /** Lives that have ended, less those that somebody has looked after. */
+  unsettled = 0;
 
   private lists: Lists = { entries: [], opens: [] };
   private charges: number[] = [];
@@ -128,8 +133,17 @@ export class LedgerModel {
 
   view(key: string): Expected {
     const entry = this.entry(key);
-    const pending = this.lists.opens.some((open) => open.key === key);
-    return { key, entry: entry ? { bytes: entry.bytes, version: entry.version } : null, pending };
+    const live = entry ? { bytes: entry.bytes, version: entry.version } : null;
+    return { key, entry: live, pending: this.isOnItsWay(key) };
+  }
+
+  lapsed(lists = this.lists): ModelOpen[] {
+    return lists.opens.filter(({ lapsed }) => lapsed);
+  }
+
+  /** A write of the key is, for all that is known. */
+  private isOnItsWay(key: string): boolean {
+    return this.lists.opens.some((open) => open.key === key && !open.lapsed);
   }
 
   openOnes(): readonly { readonly id: string; readonly due: Span }[] {
@@ -139,7 +153,9 @@ export class LedgerModel {
   /** Everything that falls due one day. */
   spans(): Span[] {
     const { entries, opens } = this.lists;
-    return [...entries, ...opens].flatMap(({ due }) => (due ? [due] : []));
+    return [...entries, ...opens.filter(({ lapsed }) => !lapsed)].flatMap(({ due }) =>
+      due ? [due] : [],
+    );
   }
 
   // Time
@@ -147,7 +163,11 @@ export class LedgerModel {
   reapAll(at: Moment): { entries: number; opens: number } {
     const due = this.due(at);
     for (const { key } of due.entries) this.deleteEntry(key);
-    for (const { id } of due.opens) this.deleteOpen(id);
+    for (const open of due.opens) {
+      if (open.keep && open.key !== undefined) open.lapsed = true;
+      else this.deleteOpen(open.id);
+      if (open.keep && open.key === undefined) this.unsettled++;
+    }
     return { entries: due.entries.length, opens: due.opens.length };
   }
 
@@ -161,7 +181,7 @@ export class LedgerModel {
     const isDue = ({ due }: { due: Span | null }): boolean => due !== null && due.to <= at.start;
     return {
       entries: this.lists.entries.filter(isDue),
-      opens: this.lists.opens.filter(isDue),
+      opens: this.lists.opens.filter((open) => !open.lapsed && isDue(open)),
     };
   }
 
@@ -218,16 +238,19 @@ export class LedgerModel {
     const known = this.recall(id, at);
     if (known) return known;
     this.reapAll(at);
+    const verdict = this.judge(key, bytes, limits);
     this.makeMetered();
     if (this.exists) this.stamp = stamp;
-    const verdict = this.judge(key, bytes, limits);
+    if (enforce && this.isUndecided(verdict, limits)) return UNDECIDED;
     if (enforce && verdict.decision === QuotaDecision.REJECT) {
       return this.rejection(key, verdict.usedAfterBytes, limits, at);
     }
     this.exists = true;
     this.stamp = stamp;
     const due = this.span(request.holdMs, at);
-    this.lists.opens.push({ id, key, bytes, decision: verdict.decision, due });
+    const { decision } = verdict;
+    const keep = request.keep ?? false;
+    this.lists.opens.push({ id, key, bytes, decision, due, keep, lapsed: false });
     return { outcome: 'reserved', ...verdict, usage: this.usage() };
   }
 
@@ -235,9 +258,10 @@ export class LedgerModel {
     const { key, bytes, limits, stamp, enforce } = request;
     if (this.isStale(stamp)) return { outcome: 'stale', stamp: this.stamp };
     this.reapAll(at);
-    const before = this.lists;
-    this.lists = { ...before, entries: before.entries.map((e) => ({ ...e, metered: true })) };
     const verdict = this.judge(key, bytes, limits);
+    if (enforce && this.isUndecided(verdict, limits)) return UNDECIDED;
+    const before = this.lists;
+    this.lists = metered(before);
     const reply =
       enforce && verdict.decision === QuotaDecision.REJECT
         ? this.rejection(key, verdict.usedAfterBytes, limits, at)
@@ -265,7 +289,9 @@ export class LedgerModel {
       return { ...answer, ...this.usageAt(at) };
     }
     if (!open || bytes > open.bytes) {
-      if (enforce && !this.fits(request, at)) {
+      const room = enforce ? this.room(request, at) : 'enough';
+      if (room === 'undecided') return UNDECIDED;
+      if (room === 'none') {
         // Whoever refuses has reaped first; a hold that was due then may be gone already.
         this.deleteOpen(id);
         this.setMark('write', id, {
@@ -330,12 +356,15 @@ export class LedgerModel {
     const due = this.due(at);
     const all = due.entries.length <= max && due.opens.length <= max;
     const before = this.used();
+    const lapsedBefore = this.lapsed().length > 0;
     // Which ones go when not all do is the ledger's choice; the read that follows takes the rest.
     this.reapAll(at);
     return {
       expiredEntries: Math.min(max, due.entries.length),
       expiredReservations: Math.min(max, due.opens.length),
       more: !all,
+      ...(all ? { unsettled: this.unsettled } : {}),
+      ...(all || lapsedBefore ? { lapsed: this.lapsed().length > 0 } : {}),
       ...(all ? { freedBytes: before - this.used() } : {}),
     };
   }
@@ -346,9 +375,26 @@ export class LedgerModel {
     return { driftBytes: 0, usage: this.usage() };
   }
 
+  /** Whatever is not lapsed is left alone. */
+  letGo(ids: readonly string[], at: Moment): Expected {
+    const gone = this.lapsed().filter(({ id }) => ids.includes(id));
+    for (const { id, key } of gone) {
+      this.settleKey(key, at);
+      this.deleteOpen(id);
+    }
+    return { gone: gone.length };
+  }
+
+  settled(count: number): Expected {
+    const lowered = Math.min(count, this.unsettled);
+    this.unsettled -= lowered;
+    return { lowered };
+  }
+
   drop(): void {
     if (!this.exists) return;
     this.life++;
+    this.unsettled++;
     this.lists = { entries: [], opens: [] };
     this.charges = [];
     this.marks = new Map();
@@ -359,9 +405,8 @@ export class LedgerModel {
     this.settleKey(key, at);
     const entry = this.entry(key);
     const asSeen = entry?.bytes === seen?.bytes && entry?.version === seen?.version;
-    const pending = this.lists.opens.some((open) => open.key === key);
     const nothing = !entry && bytes === undefined;
-    if (!asSeen || pending || nothing) return { applied: 0, deltaBytes: 0 };
+    if (!asSeen || this.isOnItsWay(key) || nothing) return { applied: 0, deltaBytes: 0 };
     if (bytes === undefined) this.deleteEntry(key);
     else {
       this.exists = true;
@@ -407,35 +452,48 @@ export class LedgerModel {
     return { ...known, ...usage, usedAfterBytes };
   }
 
+  /** With everything metered, as a reserve makes it. */
   private judge(
     key: string | undefined,
     bytes: number,
     limits: QuotaLimits,
   ): { decision: QuotaDecision; usedAfterBytes: number } {
-    const id = 'tried out';
-    const due = { from: Infinity, to: Infinity };
-    const open = { id, key, bytes, decision: QuotaDecision.ALLOW, due };
-    const held = { ...this.lists, opens: [...this.lists.opens, open] };
-    const grows = this.used(held) > this.used();
+    const before = metered(this.lists);
+    const held = { ...before, opens: [...before.opens, triedOut(key, bytes)] };
+    const grows = this.used(held) > this.used(before);
     const extra = key === undefined ? bytes : 0;
     const usedAfterBytes = grows
       ? this.used(held)
-      : this.used(committedAs(held, open, bytes)) + extra;
+      : this.used(committedAs(held, { id: TRIED_OUT, key }, bytes)) + extra;
     return { usedAfterBytes, decision: verdict(usedAfterBytes, grows, limits) };
   }
 
-  /** Whether a commit of more than is held is admitted. Reaps before it says no. */
-  private fits(request: CommitRequest, at: Moment): boolean {
-    const tryIt = (): boolean => {
-      const { id, key, bytes, limits } = request;
-      const without = { ...this.lists, opens: this.lists.opens.filter((one) => one.id !== id) };
+  /** Who would refuse cannot say so where it would fit but for what has lapsed. */
+  private isUndecided(
+    { decision, usedAfterBytes }: { decision: QuotaDecision; usedAfterBytes: number },
+    { hardBytes }: QuotaLimits,
+  ): boolean {
+    return decision === QuotaDecision.REJECT && usedAfterBytes - sum(this.lapsed()) <= hardBytes;
+  }
+
+  /** For a commit of more than is held. Reaps before it says anything but that there is enough. */
+  private room(request: CommitRequest, at: Moment): 'enough' | 'none' | 'undecided' {
+    const { id, key, bytes, limits } = request;
+    const usedAfter = (): number => {
       const extra = key === undefined ? bytes : 0;
-      const after = this.used(committedAs(this.lists, { id, key }, bytes)) + extra;
-      return after <= limits.hardBytes || after <= this.used(without);
+      return this.used(committedAs(this.lists, { id, key }, bytes)) + extra;
     };
-    if (tryIt()) return true;
+    const withoutIt = (): Lists => ({
+      ...this.lists,
+      opens: this.lists.opens.filter((one) => one.id !== id),
+    });
+    const fits = (): boolean =>
+      usedAfter() <= limits.hardBytes || usedAfter() <= this.used(withoutIt());
+    if (fits()) return 'enough';
     this.reapAll(at);
-    return tryIt();
+    if (fits()) return 'enough';
+    const others = sum(this.lapsed(withoutIt()));
+    return usedAfter() - others <= limits.hardBytes ? 'undecided' : 'none';
   }
 
   private newest(key: string): number {
@@ -472,6 +530,17 @@ export class LedgerModel {
   }
 }
 
+/** An {@link UndecidedError}: nothing is held. */
+const UNDECIDED: Expected = { outcome: 'undecided' };
+
+const TRIED_OUT = 'tried out';
+
+function triedOut(key: string | undefined, bytes: number): ModelOpen {
+  const due = { from: Infinity, to: Infinity };
+  const decision = QuotaDecision.ALLOW;
+  return { id: TRIED_OUT, key, bytes, decision, due, keep: false, lapsed: false };
+}
+
 export function describe({ body, meta }: { body: Buffer; meta: string }): string {
   return `${body.toString('hex')} ${meta}`;
 }
@@ -487,6 +556,10 @@ function sum(items: readonly { bytes: number }[]): number {
 
 function omitUsage({ usage: _, ...rest }: Expected): Expected {
   return rest;
+}
+
+function metered(lists: Lists): Lists {
+  return { ...lists, entries: lists.entries.map((entry) => ({ ...entry, metered: true })) };
 }
 
 function withEntry(lists: Lists, entry: ModelEntry): Lists {

@@ -4,7 +4,15 @@ import { KEYS, type Request, type World, type Write } from './world';
 
 /** One thing to do, small and free of references, so that fast-check can shrink it. */
 export type Plan =
-  | { do: 'reserve'; key: number; bytes: number; units: number; crash: boolean; old: boolean }
+  | {
+      do: 'reserve';
+      key: number;
+      bytes: number;
+      units: number;
+      crash: boolean;
+      old: boolean;
+      keep: boolean;
+    }
   | { do: 'check'; key: number; bytes: number }
   | {
       do: 'commit';
@@ -25,6 +33,9 @@ export type Plan =
   | { do: 'mode'; enforce: boolean }
   | { do: 'drop' | 'recount' }
   | { do: 'sweep'; max: number }
+  /** Picks among what is listed as lapsed, or among all writes there were. */
+  | { do: 'let go'; picks: number[]; any: boolean }
+  | { do: 'settled'; count: number }
   | { do: 'correct'; key: number; bytes: number; seen: boolean }
   | { do: 'store'; key: number; bytes: number; ttl: number }
   | { do: 'again'; pick: number };
@@ -56,7 +67,7 @@ export function plans(keepsValues: boolean): fc.Arbitrary<Plan> {
     { ...often, arbitrary: fc.constant(false) },
     { ...rare, arbitrary: fc.constant(true) },
   );
-  const reserve = { key: anyKey, bytes: size, units, crash: old, old };
+  const reserve = { key: anyKey, bytes: size, units, crash: old, old, keep: fc.boolean() };
   const after = fc.oneof(
     { ...usual, arbitrary: fc.constant(0) },
     { ...rare, arbitrary: fc.nat(3) },
@@ -85,7 +96,12 @@ export function plans(keepsValues: boolean): fc.Arbitrary<Plan> {
     { ...rare, arbitrary: plan('recount') },
     { ...rare, arbitrary: plan('sweep', { max: fc.nat(3) }) },
     {
-      ...rare,
+      weight: 2,
+      arbitrary: plan('let go', { picks: fc.array(fc.nat(9), { maxLength: 3 }), any: old }),
+    },
+    { ...rare, arbitrary: plan('settled', { count: fc.nat(2) }) },
+    {
+      weight: 2,
       arbitrary: plan('correct', {
         key: realKey,
         bytes: fc.integer({ min: -1, max: 60 }),
@@ -132,7 +148,14 @@ function requestOf(world: World, step: Sending): Request | null {
       return write && { op: 'release', args: { tenant, id: write.id } };
     }
     case 'release early': {
-      const late = reserveOf(world, { ...step, do: 'reserve', units: 0, crash: false, old: false });
+      const late = reserveOf(world, {
+        ...step,
+        do: 'reserve',
+        units: 0,
+        crash: false,
+        old: false,
+        keep: true,
+      });
       // Kept as if sent, so that it may come after its release.
       world.sent.push(late);
       return { op: 'release', args: { tenant, id: late.args.id } };
@@ -148,6 +171,10 @@ function requestOf(world: World, step: Sending): Request | null {
       return { op: 'refund', args: { tenant, id: world.nextId(), bytes: step.bytes } };
     case 'sweep':
       return { op: 'sweep', args: { max: step.max } };
+    case 'let go':
+      return letGoOf(world, step);
+    case 'settled':
+      return { op: 'settled', args: { count: step.count } };
     case 'drop':
     case 'recount':
       return { op: step.do };
@@ -170,12 +197,12 @@ function reserveOf(
   step: Extract<Plan, { do: 'reserve' }>,
 ): Extract<Request, { op: 'reserve' }> {
   const id = world.nextId();
-  const { key, bytes, units, crash } = step;
+  const { key, bytes, units, crash, keep } = step;
   world.writes.push({ id, key: KEYS[key], bytes, crashed: crash });
   const holdMs = units === 0 ? LONG_MS : units * world.harness.unitMs;
   const question = questionOf(world, key, bytes);
   const stamp = Math.max(0, world.stamp - (step.old ? 1 : 0));
-  return { op: 'reserve', args: { ...question, stamp, id, holdMs } };
+  return { op: 'reserve', args: { ...question, stamp, id, holdMs, keep } };
 }
 
 function commitOf(world: World, step: Extract<Plan, { do: 'commit' }>): Request | null {
@@ -194,6 +221,12 @@ function commitOf(world: World, step: Extract<Plan, { do: 'commit' }>): Request 
     ...{ ...keyed(key), ...lifeOf(world, step.ttl), ...versionOf(world, step.version), ...value },
   };
   return { op: 'commit', args, life };
+}
+
+function letGoOf(world: World, { picks, any }: Extract<Plan, { do: 'let go' }>): Request {
+  const known: readonly { readonly id: string }[] = any ? world.writes : world.lapsed;
+  const ids = picks.flatMap((index) => known[index % known.length]?.id ?? []);
+  return { op: 'let go', args: { ids } };
 }
 
 function correctOf(world: World, step: Extract<Plan, { do: 'correct' }>): Request {

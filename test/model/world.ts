@@ -1,8 +1,10 @@
 import {
+  UndecidedError,
   ValueTracker,
   usedBytes,
   type CommitRequest,
   type EntryCorrection,
+  type LapsedHold,
   type QuotaLimits,
   type RefundRequest,
   type RemoveRequest,
@@ -40,6 +42,8 @@ export type Request =
   | { readonly op: 'sweep'; readonly args: { max: number } }
   | { readonly op: 'recount' }
   | { readonly op: 'drop' }
+  | { readonly op: 'let go'; readonly args: { ids: readonly string[] } }
+  | { readonly op: 'settled'; readonly args: { count: number } }
   | { readonly op: 'correct'; readonly args: EntryCorrection }
   | { readonly op: 'store'; readonly args: UnmeteredPut };
 
@@ -69,6 +73,8 @@ export class World {
   enforce = true;
   stamp = 1;
   version = 1;
+  /** What the tracker last listed. */
+  lapsed: readonly LapsedHold[] = [];
 
   private count = 0;
   private before: Usage = { committedBytes: 0, reservedBytes: 0, unmeteredBytes: 0 };
@@ -94,9 +100,9 @@ export class World {
     await this.untilCertain();
     this.sent.push(request);
     const start = this.harness.now();
-    const reply = await this.transmit(request);
+    const reply = await this.transmit(request).catch(undecided);
     const replied = this.harness.now();
-    const { usage, entries, value } = await this.observe(request);
+    const { usage, entries, lapsed, value } = await this.observe(request);
     const at = { start, end: this.harness.now() };
     // Before the model changes: what is due for it must have been so throughout.
     if (this.model.spans().some(({ from, to }) => to > start && from <= at.end)) {
@@ -109,6 +115,7 @@ export class World {
     this.model.reapAll(at);
     expect(usage).toEqual(this.model.usage());
     this.compareEntries(entries);
+    this.compareLapsed(lapsed);
     if (value !== undefined) expect(value).toEqual(this.expectedValue(request));
     this.checkInvariants(request, usage);
   }
@@ -129,6 +136,7 @@ export class World {
     }
     await this.pass(11);
     await this.send({ op: 'recount' });
+    await this.send({ op: 'let go', args: { ids: this.lapsed.map(({ id }) => id) } });
     const usage = await this.tracker.read(tenant);
     const listed = await this.tracker.entries(tenant, null, 1_000);
     const live = listed.entries.reduce((sum, { entry }) => sum + (entry?.bytes ?? 0), 0);
@@ -178,6 +186,10 @@ export class World {
         return tracker.recount(tenant);
       case 'drop':
         return tracker.drop(tenant).then(() => null);
+      case 'let go':
+        return tracker.letGo(tenant, request.args.ids).then((gone) => ({ gone }));
+      case 'settled':
+        return tracker.settled(tenant, request.args.count).then((lowered) => ({ lowered }));
       case 'correct':
         return tracker.correct(tenant, [request.args]);
       case 'store':
@@ -208,6 +220,10 @@ export class World {
       case 'drop':
         model.drop();
         return null;
+      case 'let go':
+        return model.letGo(request.args.ids, at);
+      case 'settled':
+        return model.settled(request.args.count);
       case 'correct':
         return model.correct(request.args, at);
       case 'store':
@@ -219,10 +235,26 @@ export class World {
     const { tracker, tenant } = this;
     const usage = await tracker.read(tenant);
     const entries = await tracker.lookup(tenant, KEYS);
+    const lapsed = await this.listLapsed();
     const key = keyOf(request);
-    if (key === undefined || !this.keepsValues) return { usage, entries };
+    if (key === undefined || !this.keepsValues) return { usage, entries, lapsed };
     const { value } = await this.values.getValue(tenant, key);
-    return { usage, entries, value: value ? contentOf(value) : null };
+    return { usage, entries, lapsed, value: value ? contentOf(value) : null };
+  }
+
+  private async listLapsed(): Promise<LapsedHold[]> {
+    const holds: LapsedHold[] = [];
+    let cursor: string | null = null;
+    do {
+      const page: Awaited<ReturnType<UsageTracker['lapsed']>> = await this.tracker.lapsed(
+        this.tenant,
+        cursor,
+        2,
+      );
+      holds.push(...page.holds);
+      cursor = page.next;
+    } while (cursor !== null);
+    return holds;
   }
 
   private compare(
@@ -266,6 +298,13 @@ export class World {
     }
   }
 
+  /** In any order, and nothing else changes meanwhile: each once. */
+  private compareLapsed(holds: readonly LapsedHold[]): void {
+    const expected = this.model.lapsed().map(({ id, key, bytes }) => ({ id, key, bytes }));
+    expect(holds.toSorted(byId)).toEqual(expected.toSorted(byId));
+    this.lapsed = holds;
+  }
+
   private expectedValue(request: Request): string | null {
     return this.model.entry(keyOf(request)!)?.value ?? null;
   }
@@ -297,6 +336,13 @@ export class World {
 function keyOf(request: Request): string | undefined {
   return 'args' in request && 'key' in request.args ? request.args.key : undefined;
 }
+
+function undecided(error: unknown): object {
+  if (error instanceof UndecidedError) return { outcome: 'undecided' };
+  throw error;
+}
+
+const byId = (a: { id: string }, b: { id: string }): number => (a.id < b.id ? -1 : 1);
 
 function isDone(reply: object | null): boolean {
   return (
