@@ -11,6 +11,7 @@ const LEDGER_SQL = `${POSTGRES}/migrations/ledger-1`;
 
 const ON_MEMORY = ['test/contract/memory-usage-tracker.spec.ts'];
 const ON_REDIS = ['test/contract/redis-usage-tracker.spec.ts'];
+const ON_LAPSED = [`${CORE}/lapsed-holds.spec.ts`];
 const ON_SCRIPTS = ['test/integration/redis/scripts.spec.ts'];
 const ON_BANK = [
   'test/integration/redis/bank.spec.ts',
@@ -43,8 +44,8 @@ export const MUTANTS = [
   plant(
     'memory: shadow does not hold what enforcing would refuse',
     `${MEMORY}/admission.ts`,
-    'refused: enforce && decision',
-    'refused: decision',
+    'const refused = enforce && decision',
+    'const refused = decision',
     ON_MEMORY,
   ),
   plant(
@@ -504,7 +505,7 @@ export const MUTANTS = [
   plant(
     'faults: a refusal does not wait for the journal',
     `${CORE}/banked-tracker.ts`,
-    "      throw new JournalError('reserve', { applied: 'no', contact: 'answered', cause: error });",
+    "      throw new UndecidedError('reserve', error);",
     '      return false;',
     ON_FAULTS,
   ),
@@ -687,7 +688,7 @@ export const MUTANTS = [
   plant(
     'memory: a correction overrules a write on its way',
     `${MEMORY}/upkeep.ts`,
-    'if (ledger.pendingOf(key)) return false;',
+    'if (ledger.pendingOf(key)?.isOpen) return false;',
     '',
     ON_MEMORY,
   ),
@@ -697,6 +698,92 @@ export const MUTANTS = [
     'views.filter((view) => view.entry === null)',
     '[]',
     [`${CORE}/reconciler.spec.ts`],
+  ),
+
+  // Reservations that have lapsed and are kept
+  plant(
+    'lapsed: a reservation is not kept',
+    `${MEMORY}/tenant-ledger.ts`,
+    'if (!keep || key === undefined) {',
+    'if (keep || key === undefined) {',
+    ON_MEMORY,
+  ),
+  plant(
+    'lapsed: what was let go may still be nothing',
+    `${MEMORY}/tenant-ledger.ts`,
+    'if (lapsed) this.lapsedBytes -= bytes;\n    else',
+    'if (!lapsed)',
+    ON_MEMORY,
+  ),
+  plant(
+    'lapsed: one that goes hides a write on its way',
+    `${MEMORY}/tenant-ledger.ts`,
+    '    if (lapsed && pending) pending.lapsed -= 1;\n',
+    '',
+    ON_MEMORY,
+  ),
+  plant(
+    'lapsed: nothing is corrected beneath one',
+    `${MEMORY}/upkeep.ts`,
+    'if (ledger.pendingOf(key)?.isOpen) return false;',
+    'if (ledger.pendingOf(key)) return false;',
+    ON_MEMORY,
+  ),
+  plant(
+    'lapsed: a write is rejected for what may be nothing',
+    `${MEMORY}/admission.ts`,
+    "  if (verdict.undecided) throw UndecidedError.byLapsed('reserve');\n",
+    '',
+    ON_MEMORY,
+  ),
+  plant(
+    'lapsed: a late commit stands in its own way',
+    `${MEMORY}/settlement.ts`,
+    'return usedAfter - (ledger.lapsedBytes - own) <= limits.hardBytes;',
+    'return usedAfter - (ledger.lapsedBytes - own * 0) <= limits.hardBytes;',
+    ON_MEMORY,
+  ),
+  plant(
+    'lapsed: a hold goes before what is stored is counted',
+    `${CORE}/lapsed-holds.ts`,
+    'const keys = [',
+    'await this.tracker.letGo(tenant, page.holds.map(({ id }) => id));\n      const keys = [',
+    ON_LAPSED,
+  ),
+  plant(
+    'lapsed: a hold goes though its key could not be looked into',
+    `${CORE}/lapsed-holds.ts`,
+    'inLine.has(key)',
+    "inLine.has(key) || key !== ''",
+    ON_LAPSED,
+  ),
+  plant(
+    'lapsed: the holds of the first page alone are looked into',
+    `${CORE}/lapsed-holds.ts`,
+    'cursor = page.next;',
+    'cursor = null;',
+    ON_LAPSED,
+  ),
+  plant(
+    'lapsed: a key that a write is on its way to is in line',
+    `${CORE}/reconciler.ts`,
+    '(await this.tracker.lookup(tenant, left)).filter(({ pending }) => !pending);',
+    'await this.tracker.lookup(tenant, left);',
+    ON_LAPSED,
+  ),
+  plant(
+    'lapsed: a correction counts as applied unseen',
+    `${CORE}/reconciler.ts`,
+    'for (const { key } of idle) if (!wrong.has(key)) inLine.push(key);',
+    'for (const { key } of idle) inLine.push(key);',
+    ON_LAPSED,
+  ),
+  plant(
+    'lapsed: a tenant waits for good that comes as the last one ends',
+    `${CORE}/tenant-queue.ts`,
+    'if (this.underWay.size < this.atOnce) this.openLane();',
+    'if (this.lanes.size < this.atOnce) this.openLane();',
+    [`${CORE}/tenant-queue.spec.ts`],
   ),
 
   // At the HTTP edge
