@@ -48,7 +48,11 @@ export async function audit(client: Redis, tenant: string, prefix = 'quota'): Pr
   let held = unkeyedOpen;
   for (const [name, list] of sizes) {
     const [, gone, ...seen] = (pending[name] ?? '').split(' ').map(Number);
-    expectSame(`pending of ${name}`, seen.toSorted(byNumber).join(), list.toSorted(byNumber).join());
+    expectSame(
+      `pending of ${name}`,
+      seen.toSorted(byNumber).join(),
+      list.toSorted(byNumber).join(),
+    );
     expectSame(`lapsed of ${name}`, gone ?? 0, lapsed.get(name)?.length ?? 0);
     held += Math.max(0, Math.max(...list) - (live.get(name) ?? 0));
   }

@@ -126,9 +126,7 @@ describe('a process that is killed', () => {
     const { url, ended } = await dying('stored, not committed');
     const headers = { 'X-Tenant-ID': tenant.id };
     const body = Buffer.alloc(fatal);
-    await expect(
-      fetch(`${url}/cache/fatal`, { method: 'PUT', headers, body }),
-    ).rejects.toThrow();
+    await expect(fetch(`${url}/cache/fatal`, { method: 'PUT', headers, body })).rejects.toThrow();
     expect(await ended).toEqual([null, 'SIGKILL']);
     const began = performance.now();
     const statuses = new Map<number, number>();
