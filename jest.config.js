@@ -65,4 +65,5 @@ module.exports = {
   // Real servers start in the suites, on machines of two cores.
   testTimeout: 30_000,
   maxWorkers: 2,
+  testSequencer: '<rootDir>/test/support/longest-first.cjs',
 };
