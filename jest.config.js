@@ -27,6 +27,7 @@ module.exports = {
   moduleFileExtensions: ['ts', 'js', 'mjs', 'cjs', 'json', 'node'],
   moduleNameMapper: {
     '^(@app/quota|nestjs-cache-quota)$': '<rootDir>/libs/quota/src',
+    '^@electric-sql/pglite$': '<rootDir>/test/support/pglite.cjs',
   },
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/libs/quota/dist/', '<rootDir>/.tmp/'],
   transform: {
