@@ -56,12 +56,9 @@ module.exports = {
   },
   transformIgnorePatterns: [`/node_modules/(?!(${ESM_PACKAGES.join('|')})/)`],
 
-  // Enforced only with --coverage.
+  // Only with --coverage; how much there must be is in scripts/coverage.mjs.
   collectCoverageFrom: ['libs/quota/src/**/*.ts', '!**/*.spec.ts', '!libs/quota/src/**/index.ts'],
   coverageDirectory: 'coverage',
-  coverageThreshold: {
-    './libs/quota/': { lines: 95, branches: 90 },
-  },
 
   // Real servers start in the suites, on machines of two cores.
   testTimeout: 30_000,
