@@ -25,7 +25,7 @@ module.exports = {
     only(
       'core-is-plain',
       'core/',
-      [npm('lru-cache', 'sorted-btree', 'zod')],
+      [npm('csv-stringify', 'lru-cache', 'sorted-btree', 'zod')],
       'The core knows no framework and no driver.',
     ),
     only(
@@ -52,12 +52,31 @@ module.exports = {
       [CORE, npm('@opentelemetry')],
       'An adapter knows the core and its own driver.',
     ),
-    only(
-      'command-line',
-      'cli/',
-      [CORE, npm('commander', 'cli-table3', 'cli-progress', 'zod')],
-      'The command line talks to a service, and needs no store.',
-    ),
+    {
+      ...only(
+        'command-line',
+        'cli/',
+        [CORE, npm('commander', 'cli-table3', 'cli-progress', 'zod')],
+        'The command line talks to a service, and needs no store.',
+      ),
+      from: { path: `${LIB}/cli/`, pathNot: [SPEC, `${LIB}/cli/stores/`] },
+    },
+    {
+      name: 'command-line-to-the-stores',
+      comment: 'A second composition root, with the choice of adapters that the module makes.',
+      severity: 'error',
+      from: { path: `${LIB}/cli/stores/`, pathNot: SPEC },
+      to: {
+        pathNot: [
+          `${LIB}/cli/`,
+          `${LIB}/nest/(options|stores)\\.ts$`,
+          `${LIB}/adapters/(redis|postgres)/`,
+          CORE,
+          npm('typeorm'),
+        ],
+        dependencyTypesNot: ['core'],
+      },
+    },
     {
       name: 'composition-root',
       comment: 'Only the composition root chooses concrete adapters; the rest asks for ports.',

@@ -1,18 +1,23 @@
-import { Controller, Get, Header, Query, UseGuards, type StreamableFile } from '@nestjs/common';
-import { UsageLog, type CacheMetricsRecord, type UsagePeriod, type UsageRecord } from '@app/quota';
+import { Controller, Get, Header, Query, StreamableFile, UseGuards } from '@nestjs/common';
+import {
+  csvReport,
+  jsonPage,
+  UsageLog,
+  usageReport,
+  type CacheMetricsRecord,
+  type Report,
+  type UsageCursor,
+} from '@app/quota';
 import type { Plain } from '../http/openapi';
 import { ApiAdmin } from '../quotas/admin.openapi';
 import { AdminGuard } from '../tenancy/identity.guards';
 import { ApiReportsCacheMetrics, ApiReportsUsage } from './billing.openapi';
-import { csvReport, jsonPage, type Report } from './report';
-import { parseMetricsQuery, parseUsageQuery } from './report.query';
+import { parseMetricsQuery, parseUsageQuery, type ReportQuery } from './report.query';
 import {
   cacheMetricsView,
-  usageView,
   type CacheMetricsPageView,
   type CacheMetricsView,
   type UsagePageView,
-  type UsageView,
 } from './report.views';
 
 /** Usage over time, for bills and reports. */
@@ -27,8 +32,10 @@ export class BillingController {
   @ApiReportsUsage()
   async usage(@Query() given: unknown): Promise<Plain<UsagePageView> | StreamableFile> {
     const query = parseUsageQuery(given);
-    const report = this.usageBy(query.by);
-    return query.format === 'csv' ? csvReport(report, query) : jsonPage(report, query);
+    const report = usageReport(this.log, query.by);
+    return query.format === 'csv'
+      ? csvFile(`usage-by-${query.by}`, report, query)
+      : jsonPage(report, query);
   }
 
   @Get('cache-metrics')
@@ -39,32 +46,13 @@ export class BillingController {
   ): Promise<Plain<CacheMetricsPageView> | StreamableFile> {
     const query = parseMetricsQuery(given);
     const report = this.metrics();
-    return query.format === 'csv' ? csvReport(report, query) : jsonPage(report, query);
-  }
-
-  private usageBy(by: UsagePeriod): Report<UsageRecord, Plain<UsageView>> {
-    return {
-      name: `usage-by-${by}`,
-      read: (query) => this.log.usage(query),
-      view: (record) => usageView(by, record),
-      columns: {
-        tenant_id: 'tenantId',
-        period: 'period',
-        byte_seconds: 'byteSeconds',
-        byte_hours: 'byteHours',
-        estimated_seconds: 'estimatedSeconds',
-        peak_bytes: 'peakBytes',
-        writes: 'writes',
-        refusals: 'refusals',
-        shadow_refusals: 'shadowRefusals',
-        warnings: 'warnings',
-      },
-    };
+    return query.format === 'csv'
+      ? csvFile('cache-metrics', report, query)
+      : jsonPage(report, query);
   }
 
   private metrics(): Report<CacheMetricsRecord, Plain<CacheMetricsView>> {
     return {
-      name: 'cache-metrics',
       read: (query) => this.log.cacheMetrics(query),
       view: cacheMetricsView,
       columns: {
@@ -79,4 +67,16 @@ export class BillingController {
       },
     };
   }
+}
+
+/** All of it as a file. Should a page fail on the way the connection is cut. */
+async function csvFile<Row extends UsageCursor, View>(
+  name: string,
+  report: Report<Row, View>,
+  query: ReportQuery,
+): Promise<StreamableFile> {
+  return new StreamableFile(await csvReport(report, query), {
+    type: 'text/csv; charset=utf-8',
+    disposition: `attachment; filename="${name}_${query.range}.csv"`,
+  });
 }

@@ -1,7 +1,12 @@
-import { TENANT_ID_PATTERN, type UsageCursor, type UsagePeriod } from '@app/quota';
+import {
+  parseCursor,
+  parsePeriod,
+  TENANT_ID_PATTERN,
+  type UsageCursor,
+  type UsagePeriod,
+} from '@app/quota';
 import { z } from 'zod';
 import { invalidInput, invalidInputs } from '../http/problem';
-import { parsePeriod } from './period';
 
 export const MAX_PAGE = 500;
 export const DEFAULT_PAGE = 100;
@@ -71,12 +76,6 @@ export function parseMetricsQuery(query: unknown): ReportQuery {
   return complete({ ...parse(metricsSchema, query), by: 'day' });
 }
 
-/** Where the page after this row begins, as a client sends it back. */
-export function formatCursor(tenant: string, period: string): string {
-  // No tenant id has a "~".
-  return `${tenant}~${period}`;
-}
-
 function parse<T>(schema: z.ZodType<T>, query: unknown): T {
   const parsed = schema.safeParse({ ...(query as object) });
   if (parsed.success) return parsed.data;
@@ -106,15 +105,12 @@ function complete(parsed: z.output<typeof usageSchema>): ReportQuery {
   return {
     ...{ by, from, until, format, range, limit: limit ?? DEFAULT_PAGE },
     ...(tenant !== undefined && { tenant }),
-    ...(after !== undefined && { after: parseCursor(by, after) }),
+    ...(after !== undefined && { after: cursorOf(by, after) }),
   };
 }
 
-function parseCursor(by: UsagePeriod, text: string): UsageCursor {
-  const [tenant = '', period = ''] = text.split('~');
-  const start = parsePeriod(by, period);
-  if (start === null || !TENANT_ID_PATTERN.test(tenant) || formatCursor(tenant, period) !== text) {
-    throw invalidInput('after', 'the `next` of the page before, with the same `by`');
-  }
-  return { tenant, start };
+function cursorOf(by: UsagePeriod, text: string): UsageCursor {
+  const cursor = parseCursor(by, text);
+  if (cursor !== null) return cursor;
+  throw invalidInput('after', 'the `next` of the page before, with the same `by`');
 }

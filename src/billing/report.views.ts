@@ -1,7 +1,6 @@
 import { ApiProperty } from '@nestjs/swagger';
-import type { CacheMetricsRecord, UsagePeriod, UsageRecord } from '@app/quota';
+import { formatPeriod, type CacheMetricsRecord } from '@app/quota';
 import type { Plain } from '../http/openapi';
-import { formatPeriod } from './period';
 
 /** A tenant's usage in one period. */
 export class UsageView {
@@ -92,22 +91,6 @@ export class CacheMetricsPageView {
     description: 'Goes on `after` this; null at the end',
   })
   next!: string | null;
-}
-
-export function usageView(by: UsagePeriod, record: UsageRecord): Plain<UsageView> {
-  const { byteSeconds } = record;
-  return {
-    tenantId: record.tenant,
-    period: formatPeriod(by, record.start),
-    byteSeconds: String(byteSeconds),
-    byteHours: String((byteSeconds + 1_800n) / 3_600n),
-    estimatedSeconds: record.estimatedSeconds,
-    peakBytes: record.peakBytes,
-    writes: record.writes,
-    refusals: record.refusals,
-    shadowRefusals: record.shadowRefusals,
-    warnings: record.warnings,
-  };
 }
 
 export function cacheMetricsView(record: CacheMetricsRecord): Plain<CacheMetricsView> {

@@ -1,4 +1,4 @@
-import { parseRedisUrl } from './redis-url';
+import { parseRedisUrl } from '@app/quota';
 import { InvalidSettingsError, parseSettings } from './settings';
 
 function problemOf(REDIS_URL: string): string {

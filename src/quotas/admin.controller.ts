@@ -14,7 +14,9 @@ import {
 import { HttpAdapterHost } from '@nestjs/core';
 import {
   QuotaAdmin,
+  quotaAnswer,
   QuotaExplainer,
+  reconcileAnswer,
   UsageTracker,
   type ChangeOptions,
   type QuotaRow,
@@ -47,13 +49,7 @@ import {
   quotaBody,
   type QuotaBody,
 } from './quota.schema';
-import {
-  quotaView,
-  reconcileView,
-  type QuotaPageView,
-  type QuotaView,
-  type ReconcileView,
-} from './quota.views';
+import type { QuotaPageView, QuotaView, ReconcileView } from './quota.views';
 
 interface Response {
   status(code: number): unknown;
@@ -141,7 +137,7 @@ export class AdminController {
   @HttpCode(200)
   @ApiReconciles()
   async reconcile(@Param('tenantId') tenant: string): Promise<Plain<ReconcileView>> {
-    return reconcileView(await this.admin.reconcile(tenant));
+    return reconcileAnswer(await this.admin.reconcile(tenant));
   }
 
   private async answer(response: Response, row: QuotaRow): Promise<Plain<QuotaView>> {
@@ -150,7 +146,7 @@ export class AdminController {
   }
 
   private async view(row: QuotaRow): Promise<Plain<QuotaView>> {
-    return quotaView(row, await this.usageOf(row.tenant));
+    return quotaAnswer(row, await this.usageOf(row.tenant));
   }
 
   /** Quotas can be read and set while the ledger is away. */

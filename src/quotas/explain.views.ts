@@ -4,6 +4,7 @@ import {
   limitsOf,
   PLAN_NAMES,
   planWith,
+  usageAnswer,
   usedBytes,
   type ModeExplanation,
   type PlanName,
@@ -12,7 +13,7 @@ import {
   type TenantQuota,
 } from '@app/quota';
 import type { Plain } from '../http/openapi';
-import { MODES, percentOf, ThresholdsView, UsageView, usageView } from './quota.views';
+import { MODES, percentOf, ThresholdsView, UsageView } from './quota.views';
 
 const REASONS = [
   ...['kill_switch', 'off', 'tenant_mode', 'named', 'log_only'],
@@ -123,7 +124,7 @@ export function explanationView(explained: QuotaExplanation): Plain<ExplanationV
       fresh: copy?.fresh ?? false,
       latestStamp,
     },
-    usage: usage && usageView(usage),
+    usage: usage && usageAnswer(usage),
     percent: quota && usage && percentOf(usedBytes(usage), quota.quotaBytes),
     mode: { ...mode },
     ...{ store, decides, breakers },

@@ -2,15 +2,11 @@ import { ApiProperty } from '@nestjs/swagger';
 import {
   bytesToMb,
   PLAN_NAMES,
-  planWith,
-  usedBytes,
+  usageAnswer,
   type PlanName,
   type QuotaDecision,
   type QuotaMode,
-  type QuotaRow,
   type QuotaStatus,
-  type ReconcileReport,
-  type Usage,
 } from '@app/quota';
 import type { Plain } from '../http/openapi';
 
@@ -169,7 +165,7 @@ export function standingView(status: QuotaStatus): Plain<StandingView> {
     quotaBytes,
     overageAllowed: status.overageAllowed,
     overageLimitMb: bytesToMb(status.overageBytes),
-    ...usageView(status),
+    ...usageAnswer(status),
     remainingBytes: Math.max(0, quotaBytes - used),
     percent: percentOf(used, quotaBytes),
     thresholds: { warnAboveBytes: quotaBytes, rejectAboveBytes: hardBytes },
@@ -179,33 +175,4 @@ export function standingView(status: QuotaStatus): Plain<StandingView> {
 /** With two decimals at most. */
 export function percentOf(used: number, quotaBytes: number): number {
   return Number(((used / quotaBytes) * 100).toFixed(2));
-}
-
-export function usageView(usage: Usage): Plain<UsageView> {
-  const used = usedBytes(usage);
-  const { committedBytes, reservedBytes, unmeteredBytes } = usage;
-  return {
-    usedBytes: used,
-    usedMb: bytesToMb(used),
-    committedBytes,
-    reservedBytes,
-    unmeteredBytes,
-  };
-}
-
-export function quotaView(row: QuotaRow, usage: Usage | null): Plain<QuotaView> {
-  const { tenant, quotaMb, overageAllowed, overageLimitMb, mode, version } = row;
-  return {
-    ...{ tenantId: tenant, quotaMb, overageAllowed, overageLimitMb, plan: planWith(row) },
-    ...{ mode, version },
-    usage: usage && usageView(usage),
-    syncedUsedBytes: row.currentUsageBytes,
-    createdAt: row.createdAt.toISOString(),
-    updatedAt: row.updatedAt.toISOString(),
-  };
-}
-
-export function reconcileView(report: ReconcileReport): Plain<ReconcileView> {
-  const { tenant: tenantId, driftBytes, corrected, usedBytes } = report;
-  return { tenantId, driftBytes, corrected, usedBytes };
 }

@@ -12,8 +12,11 @@ import {
 import { HttpAdapterHost } from '@nestjs/core';
 import {
   DecisionStore,
+  impactAnswer,
   QUOTA_OPTIONS,
   RolloutAdmin,
+  rolloutAnswer,
+  rolloutChangeAnswer,
   type ResolvedQuotaOptions,
   type RolloutChangeOptions,
   type RolloutReport,
@@ -32,16 +35,7 @@ import {
 } from './rollout.openapi';
 import { parseQuery } from './query';
 import { historyQuery, impactQuery, rolloutBody, type RolloutBody } from './rollout.schema';
-import {
-  changeView,
-  coverageView,
-  impactView,
-  rolloutView,
-  summaryView,
-  type ImpactView,
-  type RolloutHistoryView,
-  type RolloutView,
-} from './rollout.views';
+import type { ImpactView, RolloutHistoryView, RolloutView } from './rollout.views';
 
 /** Who is enforced, who is only watched, and what the one would mean for the other; for operators. */
 @ApiAdmin()
@@ -90,7 +84,7 @@ export class RolloutController {
     const { limit, before } = parseQuery(historyQuery, query);
     const asked = { limit, ...(before !== undefined && { before }) };
     const { changes, next } = await this.rollout.history(asked);
-    return { items: changes.map(changeView), next };
+    return { items: changes.map(rolloutChangeAnswer), next };
   }
 
   @Get('impact')
@@ -101,17 +95,12 @@ export class RolloutController {
     const coverage = await this.decisions.coverage(span);
     const { tenants, next } = await this.decisions.impact({ span, after, limit });
     const reach = span.to - this.options.decisionsMaxAgeHours * 3_600_000;
-    return {
-      record: coverageView(coverage, span, reach),
-      summary: summaryView(coverage),
-      items: tenants.map(impactView),
-      next,
-    };
+    return impactAnswer({ coverage, tenants, next }, span, reach);
   }
 
   private answer(response: object, report: RolloutReport): Plain<RolloutView> {
     this.adapterHost.httpAdapter.setHeader(response, 'ETag', `"${report.version}"`);
-    return rolloutView(report);
+    return rolloutAnswer(report);
   }
 }
 

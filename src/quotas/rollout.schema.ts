@@ -1,4 +1,4 @@
-import { MAX_QUOTA_MB, rolloutFields } from '@app/quota';
+import { MAX_QUOTA_MB, parseSince, rolloutFields, SINCE_ALLOWED } from '@app/quota';
 import { z } from 'zod';
 import { limit, percent, strict, tenant, whole } from './query';
 
@@ -34,22 +34,14 @@ export const rolloutBody = z
 
 export type RolloutBody = z.output<typeof rolloutBody>;
 
-const DAY_MS = 86_400_000;
-const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: DAY_MS };
-const MOST_MS = 366 * DAY_MS;
-const SINCE = 'a time span up to 366d, as 90s, 30m, 24h or 7d, or a time as 2027-01-31T12:00:00Z';
-
 /** A span back from now, or a point in time, as ms since the epoch. */
 const since = z
-  .string({ error: SINCE })
+  .string({ error: SINCE_ALLOWED })
   .default('24h')
   .transform((text, context) => {
-    const [, digits, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
-    const time = z.iso.datetime({ offset: true }).safeParse(text).success ? Date.parse(text) : NaN;
-    const back =
-      digits === undefined ? Date.now() - time : Number(digits) * (UNITS[unit ?? ''] ?? NaN);
-    if (back >= 0 && back <= MOST_MS) return Date.now() - back;
-    context.addIssue({ code: 'custom', message: SINCE });
+    const from = parseSince(text);
+    if (from !== null) return from;
+    context.addIssue({ code: 'custom', message: SINCE_ALLOWED });
     return z.NEVER;
   });
 

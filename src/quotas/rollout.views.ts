@@ -1,13 +1,5 @@
 import { ApiProperty } from '@nestjs/swagger';
-import type {
-  DecisionCoverage,
-  QuotaMode,
-  RolloutChange,
-  RolloutReport,
-  RolloutSource,
-  RolloutValues,
-  TenantImpact,
-} from '@app/quota';
+import type { QuotaMode, RolloutSource } from '@app/quota';
 import type { Plain } from '../http/openapi';
 
 const SOURCES = ['environment', 'runtime'];
@@ -189,65 +181,4 @@ export class ImpactView {
 
   @ApiProperty({ type: String, nullable: true, description: 'To go on: ?after=…; null: the end' })
   next!: string | null;
-}
-
-export function rolloutView(report: RolloutReport): Plain<RolloutView> {
-  const { enabled, logOnly, percent, mode, sources, killSwitch, version } = report;
-  return {
-    ...{ enabled, logOnly, percent, tenants: [...report.tenants], mode },
-    ...{ sources: { ...sources }, killSwitch, version, changedBy: report.changedBy },
-    changedAt: report.changedAt?.toISOString() ?? null,
-    confirmed: report.confirmed,
-  };
-}
-
-export function changeView(change: RolloutChange): Plain<RolloutChangeView> {
-  const { version, actor: changedBy, changedAt } = change;
-  const [before, after] = [valuesView(change.before), valuesView(change.after)];
-  return { version, changedBy, changedAt: changedAt.toISOString(), before, after };
-}
-
-function valuesView({ enabled, logOnly, percent, tenants }: RolloutValues): RolloutValuesView {
-  return { enabled, logOnly, percent, tenants: tenants && [...tenants] };
-}
-
-/** @param reach from when on rows are kept by their age, in ms since the epoch */
-export function coverageView(
-  coverage: DecisionCoverage,
-  span: { from: number; to: number },
-  reach: number,
-): Plain<CoverageView> {
-  const { writes, missedWrites, oldestAt, trimmed } = coverage;
-  return {
-    ...{ since: isoTime(span.from), until: isoTime(span.to), writes, missedWrites },
-    oldestAt: oldestAt === null ? null : isoTime(oldestAt),
-    olderDropped: span.from < reach || (trimmed && oldestAt !== null && oldestAt > span.from),
-  };
-}
-
-export function summaryView(coverage: DecisionCoverage): Plain<ImpactSummaryView> {
-  const { tenants, refusedTenants, writes, refusedWrites, refusedBytes } = coverage;
-  return {
-    ...{ tenants, refusedTenants, refusedTenantsPercent: share(refusedTenants, tenants) },
-    ...{ writes, refusedWrites, refusedWritesPercent: share(refusedWrites, writes) },
-    refusedBytes,
-  };
-}
-
-export function impactView(impact: TenantImpact): Plain<TenantImpactView> {
-  const { tenant: tenantId, writes, refusedBytes, furthestBeyondBytes } = impact;
-  return {
-    ...{ tenantId, writes, wouldHaveRefused: impact.shadowRefusals, refused: impact.refusals },
-    ...{ refusedBytes, furthestBeyondBytes },
-    ...{ firstAt: isoTime(impact.firstAt), lastAt: isoTime(impact.lastAt) },
-  };
-}
-
-export function isoTime(ms: number): string {
-  return new Date(ms).toISOString();
-}
-
-/** In percent, at most two decimals. */
-function share(part: number, whole: number): number {
-  return whole === 0 ? 0 : Number(((part / whole) * 100).toFixed(2));
 }

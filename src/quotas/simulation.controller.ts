@@ -1,5 +1,11 @@
 import { Controller, Get, Inject, Query, UseGuards } from '@nestjs/common';
-import { mbToBytes, QUOTA_OPTIONS, Simulation, type ResolvedQuotaOptions } from '@app/quota';
+import {
+  mbToBytes,
+  QUOTA_OPTIONS,
+  Simulation,
+  simulationAnswer,
+  type ResolvedQuotaOptions,
+} from '@app/quota';
 import type { Plain } from '../http/openapi';
 import { invalidInput } from '../http/problem';
 import { AdminGuard } from '../tenancy/identity.guards';
@@ -7,8 +13,7 @@ import { ApiAdmin } from './admin.openapi';
 import { ApiSimulates } from './rollout.openapi';
 import { parseQuery } from './query';
 import { simulationQuery } from './rollout.schema';
-import { coverageView } from './rollout.views';
-import { simulatedTenant, simulationSummary, type SimulationView } from './simulation.views';
+import type { SimulationView } from './simulation.views';
 
 /** What another limit would have refused; for operators. */
 @ApiAdmin()
@@ -43,16 +48,11 @@ export class SimulationController {
       ...(after !== undefined && { after }),
     });
     const reach = span.to - this.options.decisionsMaxAgeHours * 3_600_000;
-    return {
-      proposal: {
-        limitMb: limitMb ?? null,
-        overageMb: limitMb === undefined ? null : (overageMb ?? 0),
-        percent,
-      },
-      record: coverageView(report.coverage, span, reach),
-      summary: simulationSummary(report),
-      items: report.listed.map(simulatedTenant),
-      next: report.next,
+    const proposal = {
+      limitMb: limitMb ?? null,
+      overageMb: limitMb === undefined ? null : (overageMb ?? 0),
+      percent,
     };
+    return simulationAnswer(proposal, report, span, reach);
   }
 }

@@ -1,7 +1,6 @@
 import { ApiProperty } from '@nestjs/swagger';
-import type { ReplayedRefusal, SimulatedTenant, SimulationReport } from '@app/quota';
 import type { Plain } from '../http/openapi';
-import { CoverageView, isoTime } from './rollout.views';
+import { CoverageView } from './rollout.views';
 
 /** The limit that the writes were held against. */
 export class ProposalView {
@@ -103,23 +102,4 @@ export class SimulationView {
     description: 'It came to its bound of rows or time. To go on: ?after=…; null: it saw all',
   })
   next!: string | null;
-}
-
-export function simulationSummary(report: SimulationReport): Plain<SimulationSummaryView> {
-  const { rows, tenants, enforcedTenants, refusedTenants, refusals, refusedBytes } = report;
-  return { rows, tenants, enforcedTenants, refusedTenants, refusals, refusedBytes };
-}
-
-export function simulatedTenant(found: SimulatedTenant): Plain<SimulatedTenantView> {
-  const { tenant: tenantId, writes, refusals, refusedBytes, furthestBeyondBytes } = found;
-  return {
-    ...{ tenantId, writes, refusals, refusedBytes, furthestBeyondBytes },
-    ...{ firstAt: isoTime(found.firstAt), lastAt: isoTime(found.lastAt) },
-    first: found.first.map(refusalView),
-  };
-}
-
-function refusalView(refusal: ReplayedRefusal): Plain<SimulatedRefusalView> {
-  const { at, bytes, usedBytes, beyondBytes } = refusal;
-  return { at: isoTime(at), bytes, usedBytes, beyondBytes };
 }

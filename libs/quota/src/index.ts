@@ -85,6 +85,10 @@ export {
 } from './core/quota-store';
 export { QuotaSystem, type LastReconcile, type QuotaSystemParts } from './core/quota-system';
 export { TenantReplay, type ProposedLimit, type ReplayedRefusal } from './core/replay';
+export { csvStream, type CsvPage, type CsvRow } from './core/reports/csv';
+export { formatPeriod, parsePeriod } from './core/reports/period';
+export { csvReport, jsonPage, parseCursor, type Report } from './core/reports/report';
+export { usageReport, type UsageReportRow } from './core/reports/usage-report';
 export { Reconciler, type ReconcilerOptions, type ReconcileReport } from './core/reconciler';
 export {
   Reservation,
@@ -116,6 +120,7 @@ export {
   type SimulationQuery,
   type SimulationReport,
 } from './core/simulation';
+export { parseSince, SINCE_ALLOWED } from './core/since';
 export { StoreBreakers } from './core/store-breakers';
 export { TENANT_ID_PATTERN, parseTenantId } from './core/tenant';
 export type { QuotaSpan, QuotaTracer, SpanFacts, SpanName } from './core/tracing';
@@ -168,6 +173,34 @@ export type {
   RefusedVerdict,
 } from './core/verdict';
 export {
+  quotaAnswer,
+  reconcileAnswer,
+  usageAnswer,
+  type QuotaAnswer,
+  type ReconcileAnswer,
+  type UsageAnswer,
+} from './core/views/quota-view';
+export {
+  impactAnswer,
+  rolloutAnswer,
+  rolloutChangeAnswer,
+  type CoverageAnswer,
+  type ImpactAnswer,
+  type ImpactSummaryAnswer,
+  type RolloutAnswer,
+  type RolloutChangeAnswer,
+  type RolloutValuesAnswer,
+  type TenantImpactAnswer,
+} from './core/views/rollout-view';
+export {
+  simulationAnswer,
+  type ProposalAnswer,
+  type SimulatedRefusalAnswer,
+  type SimulatedTenantAnswer,
+  type SimulationAnswer,
+  type SimulationSummaryAnswer,
+} from './core/views/simulation-view';
+export {
   MAX_KEY_BYTES,
   MAX_TTL_SECONDS,
   parseKey,
@@ -197,7 +230,16 @@ export { QuotaUsageSample } from './adapters/postgres/quota-usage-sample.entity'
 export { TenantCacheMetric } from './adapters/postgres/tenant-cache-metric.entity';
 export { TenantCacheQuota } from './adapters/postgres/tenant-cache-quota.entity';
 export { RedisQuotaCache } from './adapters/redis/redis-quota-cache';
+export { createRedisClient } from './adapters/redis/connect';
+export type { RedisClient } from './adapters/redis/redis-calls';
 export { quotaClusterOptions, quotaRedisOptions } from './adapters/redis/redis-options';
+export {
+  parseRedisUrl,
+  REDIS_URL_ALLOWED,
+  RedisUrlError,
+  type RedisAddress,
+  type RedisTarget,
+} from './adapters/redis/redis-url';
 export { RedisUsageTracker } from './adapters/redis/redis-usage-tracker';
 
 export { BodyAbortedError, BodyTooLargeError, readBody } from './nest/body-reader';

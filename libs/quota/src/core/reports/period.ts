@@ -1,4 +1,4 @@
-import type { UsagePeriod } from '@app/quota';
+import type { UsagePeriod } from '../usage-log';
 
 /** How a period is written, and read again. */
 const FORMS: Readonly<Record<UsagePeriod, { length: number; pattern: RegExp; rest: string }>> = {

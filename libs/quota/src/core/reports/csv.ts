@@ -1,4 +1,3 @@
-import { StreamableFile } from '@nestjs/common';
 import { stringify } from 'csv-stringify';
 import { pipeline, Readable } from 'node:stream';
 
@@ -12,21 +11,20 @@ export interface CsvPage {
 }
 
 /**
- * A table as a file of CSV (RFC 4180, UTF-8, with a header row). A page at a time is in memory; the
- * next one is read when the client has taken the one before. Should that fail the connection is cut,
- * so that no part of a table is taken for the whole. No cell is a formula to a spreadsheet.
+ * A table as CSV (RFC 4180, UTF-8, with a header row). A page at a time is in memory; the
+ * next one is read when whoever reads has taken the one before. Should that fail the stream does, so
+ * that no part of a table is taken for the whole. No cell is a formula to a spreadsheet.
  */
-export function csvFile(name: string, columns: readonly string[], first: CsvPage): StreamableFile {
+export function csvStream(columns: readonly string[], first: CsvPage): Readable {
   const csv = stringify({
     header: true,
     columns: [...columns],
     escape_formulas: true,
     record_delimiter: 'windows',
   });
-  // Whoever takes the stream hears of errors, and the rows end with it when the client leaves.
+  // Whoever takes the stream hears of errors, and the rows end with it when that one leaves.
   pipeline(Readable.from(rowsOf(first)), csv, () => undefined);
-  const disposition = `attachment; filename="${name}.csv"`;
-  return new StreamableFile(csv, { type: 'text/csv; charset=utf-8', disposition });
+  return csv;
 }
 
 async function* rowsOf(first: CsvPage): AsyncGenerator<CsvRow> {

@@ -1,17 +1,15 @@
-import type { StreamableFile } from '@nestjs/common';
-import type { UsageCursor, UsageLogPage } from '@app/quota';
-import { csvFile, type CsvPage, type CsvRow } from './csv';
-import { formatPeriod } from './period';
-import { formatCursor, type ReportQuery } from './report.query';
+import type { Readable } from 'node:stream';
+import { TENANT_ID_PATTERN } from '../tenant';
+import type { UsageCursor, UsageLogPage, UsagePeriod, UsageQuery } from '../usage-log';
+import { csvStream, type CsvPage, type CsvRow } from './csv';
+import { formatPeriod, parsePeriod } from './period';
 
 /** Rows of CSV in memory at once; each may be made of the 744 hours of a month. */
 const CSV_PAGE = 500;
 
 /** A report of any length: where its rows come from and how they look. */
 export interface Report<Row extends UsageCursor, View> {
-  /** Of the file. */
-  readonly name: string;
-  readonly read: (query: ReportQuery) => Promise<UsageLogPage<Row>>;
+  readonly read: (query: UsageQuery) => Promise<UsageLogPage<Row>>;
   readonly view: (row: Row) => View;
   /** The columns of CSV, and what of the view they show. */
   readonly columns: Readonly<Record<string, keyof View>>;
@@ -20,7 +18,7 @@ export interface Report<Row extends UsageCursor, View> {
 /** One page of it. */
 export async function jsonPage<Row extends UsageCursor, View>(
   report: Report<Row, View>,
-  query: ReportQuery,
+  query: UsageQuery,
 ): Promise<{ items: View[]; next: string | null }> {
   const { rows, more } = await report.read(query);
   const last = rows.at(-1);
@@ -31,11 +29,11 @@ export async function jsonPage<Row extends UsageCursor, View>(
   };
 }
 
-/** All of it. The first page is read before the answer begins, so that an outage is a 503. */
+/** All of it as CSV. The first page is read before the stream begins, so that an outage shows. */
 export async function csvReport<Row extends UsageCursor, View>(
   report: Report<Row, View>,
-  query: ReportQuery,
-): Promise<StreamableFile> {
+  query: UsageQuery,
+): Promise<Readable> {
   const columns = Object.entries(report.columns);
   const page = async (after?: UsageCursor): Promise<CsvPage> => {
     const { rows, more } = await report.read({
@@ -53,9 +51,22 @@ export async function csvReport<Row extends UsageCursor, View>(
       next: more && last !== undefined ? () => page(last) : null,
     };
   };
-  return csvFile(
-    `${report.name}_${query.range}`,
+  return csvStream(
     columns.map(([name]) => name),
     await page(),
   );
+}
+
+/** Where the page after this row begins, as a client sends it back. */
+export function formatCursor(tenant: string, period: string): string {
+  // No tenant id has a "~".
+  return `${tenant}~${period}`;
+}
+
+/** As {@link formatCursor} wrote it; null: it did not, or for other periods. */
+export function parseCursor(by: UsagePeriod, text: string): UsageCursor | null {
+  const [tenant = '', period = ''] = text.split('~');
+  const start = parsePeriod(by, period);
+  if (start === null || !TENANT_ID_PATTERN.test(tenant)) return null;
+  return formatCursor(tenant, period) === text ? { tenant, start } : null;
 }
