@@ -38,13 +38,14 @@ export const evicted = z.looseObject({
 });
 
 export const rollout = z.looseObject({
-  enabled: z.boolean(),
-  logOnly: z.boolean(),
-  percent: z.number(),
-  tenants: z.array(z.string()),
-  mode: z.string(),
+  // Null where it is left to the environment of each instance, which the stores do not know.
+  enabled: z.boolean().nullable(),
+  logOnly: z.boolean().nullable(),
+  percent: z.number().nullable(),
+  tenants: z.array(z.string()).nullable(),
+  mode: z.string().nullable(),
   version: z.number(),
-  killSwitch: z.boolean(),
+  killSwitch: z.boolean().nullable(),
   confirmed: z.boolean(),
   changedBy: z.string().nullable(),
   changedAt: z.string().nullable(),

@@ -12,6 +12,8 @@ export const EXIT = {
   denied: 5,
   /** The service or a store of it does not answer. Try again later. */
   unavailable: 6,
+  /** The stores cannot say or do that: only a running service can. */
+  needsService: 7,
 } as const;
 
 /** What went wrong, said for people, with the code the process ends with. */

@@ -1,4 +1,4 @@
-import type { AdminClient, Query } from './admin-client';
+import type { Query } from './admin';
 import { page, read, type Page } from './answers';
 
 /** The largest page that the service gives. */
@@ -6,15 +6,14 @@ export const PAGE = 100;
 
 /** Items of a list, page by page, as long as there are more and somebody wants them. */
 export async function* itemsOf(
-  client: AdminClient,
-  path: string,
+  ask: (query: Query) => Promise<unknown>,
   query: Query,
   cursor = 'after',
 ): AsyncGenerator {
   let next: string | number | null = null;
   do {
     const asked: Query = { ...query, limit: PAGE, ...(next !== null && { [cursor]: next }) };
-    const answer: Page = read(page, await client.call('GET', path, { query: asked }));
+    const answer: Page = read(page, await ask(asked));
     yield* answer.items;
     ({ next } = answer);
   } while (next !== null);

@@ -1,4 +1,5 @@
 import { Argument, Option, type Command } from 'commander';
+import type { Query } from './admin';
 import * as answers from './answers';
 import { read, type Quota } from './answers';
 import type { Context, Using } from './context';
@@ -18,8 +19,8 @@ export function addQuotaCommands(program: Command, using: Using): void {
     .description('show a tenant’s quota and what is used of it')
     .argument('<tenant>')
     .action(async (tenant: string, _options: unknown, command: Command) => {
-      const { client, output } = using(command);
-      show(output, await client.call('GET', pathOf(tenant)));
+      const { admin, output } = await using(command);
+      show(output, await admin.getQuota(tenant));
     });
 
   program
@@ -39,7 +40,7 @@ export function addQuotaCommands(program: Command, using: Using): void {
           EXIT.usage,
         );
       }
-      const context = using(command);
+      const context = await using(command);
       const seen = options.limit === undefined ? await seenOf(context, tenant) : {};
       await put(context, tenant, { ...seen, ...body }, options.expect);
     });
@@ -52,7 +53,7 @@ export function addQuotaCommands(program: Command, using: Using): void {
     .option('--expect <version>', 'change nothing unless this is its version', VERSION)
     .action(
       async (tenant: string, plan: string, { expect }: { expect?: number }, command: Command) => {
-        await put(using(command), tenant, { plan }, expect);
+        await put(await using(command), tenant, { plan }, expect);
       },
     );
 
@@ -65,8 +66,9 @@ export function addQuotaCommands(program: Command, using: Using): void {
     .addOption(new Option('--plan <plan>').choices(PLANS))
     .option('--max <count>', 'at most so many', whole(1, 1_000_000), 1_000)
     .action(async ({ max, ...options }: ListOptions, command: Command) => {
-      const { client, output } = using(command);
-      const { items, more } = await firstOf(itemsOf(client, '/admin/quotas', options), max);
+      const { admin, output } = await using(command);
+      const ask = (query: Query): Promise<unknown> => admin.listQuotas(query);
+      const { items, more } = await firstOf(itemsOf(ask, { ...options }), max);
       if (output.json) {
         printJson(output, items);
         return;
@@ -81,8 +83,8 @@ export function addQuotaCommands(program: Command, using: Using): void {
     .description('say what a tenant’s next write would be decided by, and why')
     .argument('<tenant>')
     .action(async (tenant: string, _options: unknown, command: Command) => {
-      const { client, output } = using(command);
-      const answer = await client.call('GET', `${pathOf(tenant)}/explain`);
+      const { admin, output } = await using(command);
+      const answer = await admin.explain(tenant);
       if (output.json) printJson(output, answer);
       else printFacts(output, flat(answer));
     });
@@ -103,10 +105,6 @@ interface ListOptions {
   readonly max: number;
 }
 
-export function pathOf(tenant: string): string {
-  return `/admin/quotas/${encodeURIComponent(tenant)}`;
-}
-
 /** Absent as a flag, `overage` is true by commander: it has a `--no-` form. */
 function bodyOf({ limit, overage, mode }: SetOptions): object {
   return {
@@ -118,19 +116,19 @@ function bodyOf({ limit, overage, mode }: SetOptions): object {
 }
 
 /** The service takes a limit with every change: the present one, unless somebody changes it meanwhile. */
-async function seenOf({ client }: Context, tenant: string): Promise<object> {
-  const { quotaMb: limit, version } = read(answers.quota, await client.call('GET', pathOf(tenant)));
+async function seenOf({ admin }: Context, tenant: string): Promise<object> {
+  const { quotaMb: limit, version } = read(answers.quota, await admin.getQuota(tenant));
   return { quotaMb: limit, version };
 }
 
 async function put(
-  { client, output }: Context,
+  { admin, output }: Context,
   tenant: string,
   change: object,
   expect: number | undefined,
 ): Promise<void> {
   const body = { ...change, ...(expect !== undefined && { version: expect }) };
-  show(output, await client.call('PUT', pathOf(tenant), { body }));
+  show(output, await admin.setQuota(tenant, body));
 }
 
 function show(output: Context['output'], answer: unknown): void {

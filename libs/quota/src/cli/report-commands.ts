@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander';
+import type { Query } from './admin';
 import * as answers from './answers';
 import { read } from './answers';
 import type { Using } from './context';
@@ -34,16 +35,17 @@ export function addReportCommands(program: Command, using: Using): void {
     .addOption(new Option('--csv', 'all of it as CSV').conflicts('json'))
     .option('--max <count>', 'at most so many rows', whole(1, 1_000_000), 1_000)
     .action(async (tenant: string | undefined, options: UsageOptions, command: Command) => {
-      const { client, output } = using(command);
+      const { admin, output } = await using(command);
       const { from, to, by } = options;
       const query = { from, to, by, tenant };
       if (options.csv === true) {
-        const body = await client.stream('/admin/usage', { ...query, format: 'csv' });
+        const body = await admin.usageCsv(query);
         const text = new TextDecoder();
         for await (const part of body) output.out.write(text.decode(part, { stream: true }));
         return;
       }
-      const { items, more } = await firstOf(itemsOf(client, '/admin/usage', query), options.max);
+      const ask = (page: Query): Promise<unknown> => admin.usage(page);
+      const { items, more } = await firstOf(itemsOf(ask, query), options.max);
       if (output.json) {
         printJson(output, items);
         return;
@@ -68,10 +70,10 @@ export function addReportCommands(program: Command, using: Using): void {
     .option('--since <time>', 'a span back from now, such as 24h or 7d, or a time', '24h')
     .option('--tenant <tenant>', 'one alone')
     .action(async (options: SimulateOptions, command: Command) => {
-      const { client, output } = using(command);
+      const { admin, output } = await using(command);
       const { limit: limitMb, overage, since, tenant } = options;
       const query = { limitMb, overageMb: overage, percent: options.percent, since, tenant };
-      const answer = await client.call('GET', '/admin/simulate', { query });
+      const answer = await admin.simulate(query);
       if (output.json) {
         printJson(output, answer);
         return;

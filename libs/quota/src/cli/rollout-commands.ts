@@ -1,12 +1,11 @@
 import type { Command } from 'commander';
+import type { Query } from './admin';
 import * as answers from './answers';
 import { read } from './answers';
 import type { Context, Using } from './context';
 import { mb, printFacts, printJson, printTable } from './output';
-import { firstOf, itemsOf } from './pages';
+import { firstOf, itemsOf, PAGE } from './pages';
 import { names, percent, whole } from './values';
-
-const PATH = '/admin/rollout';
 
 /** rollout and its parts: who is enforced, who is watched. */
 export function addRolloutCommands(program: Command, using: Using): void {
@@ -14,15 +13,15 @@ export function addRolloutCommands(program: Command, using: Using): void {
     .command('rollout')
     .description('show or change who is enforced; without a part, show it')
     .action(async (_options: unknown, command: Command) => {
-      const { client, output } = using(command);
-      show(output, await client.call('GET', PATH));
+      const { admin, output } = await using(command);
+      show(output, await admin.rollout());
     });
 
   const change = (name: string, about: string, patch: object): void => {
     rollout
       .command(name)
       .description(about)
-      .action(async (_options: unknown, command: Command) => put(using(command), patch));
+      .action(async (_options: unknown, command: Command) => put(await using(command), patch));
   };
   change('off', 'nothing is checked, nothing is charged', { enabled: false });
   change('shadow', 'everybody is counted, nobody is refused', { enabled: true, logOnly: true });
@@ -35,7 +34,7 @@ export function addRolloutCommands(program: Command, using: Using): void {
     )
     .argument('<tenants>', 'ids separated by commas', names)
     .action(async (tenants: string[], _options: unknown, command: Command) =>
-      put(using(command), { enabled: true, tenants }),
+      put(await using(command), { enabled: true, tenants }),
     );
 
   rollout
@@ -43,15 +42,15 @@ export function addRolloutCommands(program: Command, using: Using): void {
     .description('enforce this share of the tenants; a larger one only adds')
     .argument('<percent>', '0 to 100', percent)
     .action(async (share: number, _options: unknown, command: Command) =>
-      put(using(command), { enabled: true, logOnly: false, percent: share }),
+      put(await using(command), { enabled: true, logOnly: false, percent: share }),
     );
 
   rollout
     .command('reset')
     .description('go back to what the environment says')
     .action(async (_options: unknown, command: Command) => {
-      const { client, output } = using(command);
-      show(output, await client.call('DELETE', PATH));
+      const { admin, output } = await using(command);
+      show(output, await admin.resetRollout());
     });
 
   rollout
@@ -59,8 +58,9 @@ export function addRolloutCommands(program: Command, using: Using): void {
     .description('who changed what, the latest first')
     .option('--max <count>', 'at most so many', whole(1, 10_000), 20)
     .action(async ({ max }: { max: number }, command: Command) => {
-      const { client, output } = using(command);
-      const { items } = await firstOf(itemsOf(client, `${PATH}/history`, {}, 'before'), max);
+      const { admin, output } = await using(command);
+      const ask = (query: Query): Promise<unknown> => admin.rolloutHistory(query);
+      const { items } = await firstOf(itemsOf(ask, {}, 'before'), max);
       if (output.json) {
         printJson(output, items);
         return;
@@ -77,8 +77,8 @@ export function addRolloutCommands(program: Command, using: Using): void {
     .description('which tenants were or would have been refused')
     .option('--since <time>', 'a span back from now, such as 24h or 7d, or a time', '24h')
     .action(async ({ since }: { since: string }, command: Command) => {
-      const { client, output } = using(command);
-      const answer = await client.call('GET', `${PATH}/impact`, { query: { since, limit: 100 } });
+      const { admin, output } = await using(command);
+      const answer = await admin.impact({ since, limit: PAGE });
       if (output.json) {
         printJson(output, answer);
         return;
@@ -104,8 +104,8 @@ export function addRolloutCommands(program: Command, using: Using): void {
     });
 }
 
-async function put({ client, output }: Context, body: object): Promise<void> {
-  show(output, await client.call('PUT', PATH, { body }));
+async function put({ admin, output }: Context, body: object): Promise<void> {
+  show(output, await admin.changeRollout(body));
 }
 
 function show(output: Context['output'], answer: unknown): void {
@@ -116,17 +116,25 @@ function show(output: Context['output'], answer: unknown): void {
   const seen = read(answers.rollout, answer);
   const { sources } = seen;
   printFacts(output, {
-    enabled: `${seen.enabled} (${String(sources['enabled'])})`,
-    'log only': `${seen.logOnly} (${String(sources['logOnly'])})`,
-    percent: `${seen.percent} (${String(sources['percent'])})`,
-    tenants: `${seen.tenants.join(', ') || 'none'} (${String(sources['tenants'])})`,
-    mode: seen.mode,
+    enabled: from(seen.enabled, sources['enabled']),
+    'log only': from(seen.logOnly, sources['logOnly']),
+    percent: from(seen.percent, sources['percent']),
+    tenants: from(seen.tenants && (seen.tenants.join(', ') || 'none'), sources['tenants']),
+    mode: seen.mode ?? UNSEEN,
     version: seen.version,
     changed: seen.changedBy && `${String(seen.changedAt)} by ${seen.changedBy}`,
   });
-  if (seen.killSwitch) output.err.write('The environment says off, which beats all of it.\n');
+  if (seen.killSwitch === true)
+    output.err.write('The environment says off, which beats all of it.\n');
   if (!seen.confirmed)
     output.err.write('The database did not answer: this is what was last known.\n');
+}
+
+/** The stores do not have it: each instance has its own. */
+const UNSEEN = 'as the environment of each instance says';
+
+function from(value: unknown, source: string | undefined): string {
+  return `${value === null ? UNSEEN : String(value)} (${String(source)})`;
 }
 
 function said(values: Readonly<Record<string, unknown>>): string {

@@ -1,12 +1,17 @@
 import { Option, type Command } from 'commander';
+import type { Query } from './admin';
 import * as answers from './answers';
 import { read } from './answers';
 import type { Context, Using } from './context';
 import { CliError, EXIT } from './errors';
 import { mb, printFacts, printJson, printTable, progress } from './output';
 import { itemsOf } from './pages';
-import { pathOf } from './quota-commands';
 import { overageMb, percent } from './values';
+
+interface ReconcileOptions {
+  readonly all?: boolean;
+  readonly ledger?: boolean;
+}
 
 interface EvictOptions {
   readonly all?: boolean;
@@ -21,12 +26,14 @@ export function addUpkeepCommands(program: Command, using: Using): void {
     .description('recompute usage from what is stored')
     .argument('[tenants...]')
     .option('--all', 'every tenant that has a quota')
-    .action(async (tenants: string[], { all = false }: { all?: boolean }, command: Command) => {
+    .option('--ledger', 'with --stores: count the ledger’s own entries, and ask no storage')
+    .action(async (tenants: string[], options: ReconcileOptions, command: Command) => {
+      const { all = false, ledger = false } = options;
       if (all === tenants.length > 0) {
         throw new CliError('Name the tenants, or say --all, and not both.', EXIT.usage);
       }
-      const context = using(command);
-      await reconcile(context, all ? await everyTenant(context) : tenants);
+      const context = await using(command);
+      await reconcile(context, all ? await everyTenant(context) : tenants, ledger);
     });
 
   program
@@ -45,20 +52,25 @@ export function addUpkeepCommands(program: Command, using: Using): void {
       if (body === null) {
         throw new CliError('Say how much to leave: --all, --to-mb or --to-percent.', EXIT.usage);
       }
-      await evict(using(command), tenant, body);
+      await evict(await using(command), tenant, body);
     });
 }
 
 /** One after another; what fails is told of, and the others follow. */
-async function reconcile({ client, output }: Context, tenants: readonly string[]): Promise<void> {
+async function reconcile(
+  { admin, output }: Context,
+  tenants: readonly string[],
+  ledger: boolean,
+): Promise<void> {
   const bar = progress(output, tenants.length, 'tenants');
   const reports: unknown[] = [];
   const failures: { tenantId: string; error: CliError }[] = [];
   for (const tenantId of tenants) {
     try {
-      reports.push(await client.call('POST', `${pathOf(tenantId)}/reconcile`));
+      reports.push(await admin.reconcile(tenantId, ledger));
     } catch (error) {
-      if (!(error instanceof CliError)) throw error;
+      // None of them can be done, and it need be said once.
+      if (!(error instanceof CliError) || error.exitCode === EXIT.needsService) throw error;
       failures.push({ tenantId, error });
     }
     bar.to(reports.length + failures.length);
@@ -81,22 +93,22 @@ async function reconcile({ client, output }: Context, tenants: readonly string[]
   );
 }
 
-async function everyTenant({ client }: Context): Promise<string[]> {
+async function everyTenant({ admin }: Context): Promise<string[]> {
   const tenants: string[] = [];
-  for await (const item of itemsOf(client, '/admin/quotas', {})) {
+  const ask = (query: Query): Promise<unknown> => admin.listQuotas(query);
+  for await (const item of itemsOf(ask, {})) {
     tenants.push(read(answers.quota, item).tenantId);
   }
   return tenants;
 }
 
 /** The service does a part with each call, and says whether there is more. */
-async function evict({ client, output }: Context, tenant: string, body: object): Promise<void> {
-  const before =
-    read(answers.quota, await client.call('GET', pathOf(tenant))).usage?.usedBytes ?? 0;
+async function evict({ admin, output }: Context, tenant: string, body: object): Promise<void> {
+  const before = read(answers.quota, await admin.getQuota(tenant)).usage?.usedBytes ?? 0;
   const bar = progress(output, mb(before), 'MB freed');
   let [removed, freedBytes] = [0, 0];
   for (;;) {
-    const answer = await client.call('POST', `${pathOf(tenant)}/evict`, { body });
+    const answer = await admin.evict(tenant, body);
     const part = read(answers.evicted, answer);
     removed += part.evicted;
     freedBytes += part.freedBytes;
