@@ -35,11 +35,23 @@ export interface CacheRemoval {
   readonly usage: Usage | null;
 }
 
-/** An entry that may go. */
+/** An entry that may go, as it was listed. */
 export interface EvictableEntry {
   readonly key: string;
-  /** Of the write that stored it, where the storage has such. */
-  readonly version?: number;
+  readonly bytes: number;
+  /** Ms since the epoch; absent: it does not expire. */
+  readonly expiresAt?: number;
+  /** Of the write that stored it; 0 where the storage has none. */
+  readonly version: number;
+}
+
+/** Some of the entries that an eviction may take, in the order in which they should go. */
+export interface EvictablePage {
+  readonly entries: readonly EvictableEntry[];
+  /** Where these can be listed again; opaque. */
+  readonly here: string;
+  /** Where those after them can; null: there are no others. */
+  readonly next: string | null;
 }
 
 /** Where values are kept. Any method may throw QuotaUnavailableError (503). */
@@ -59,14 +71,22 @@ export abstract class CacheStore {
   abstract remove(tenant: string, key: string): Promise<CacheRemoval>;
 
   /**
-   * Entries in the order in which they should go, `limit` at most. `complete`: there were no others.
+   * Entries that may go, of those that there were when the first page was asked for.
+   *
+   * @param at where the page before has left off; '' for the first
+   * @param all true: all of them, in any order, and the pages come to an end however much is written
+   * meanwhile; false: those that should go first
+   * @throws ProblemException (400) when `at` is none of these places
    */
   abstract evictable(
     tenant: string,
-    limit: number,
-  ): Promise<{ readonly entries: EvictableEntry[]; readonly complete: boolean }>;
+    options: { readonly at: string; readonly limit: number; readonly all: boolean },
+  ): Promise<EvictablePage>;
 
-  /** As {@link remove}; but a value written since the entry was listed stays, where that can be told. */
+  /**
+   * As {@link remove}; but a value that is not as it was listed stays, and one that a write is on its
+   * way to.
+   */
   abstract evict(tenant: string, entry: EvictableEntry): Promise<CacheRemoval>;
 
   /** Removes what the tenant has stored, after its quota and usage were deleted. */

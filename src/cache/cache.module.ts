@@ -14,6 +14,7 @@ import type { Settings } from '../config/settings.schema';
 import { CacheController } from './cache.controller';
 import { CacheStore } from './cache-store';
 import { Eviction } from './eviction';
+import { EvictionTrail } from './eviction-trail';
 import { LedgerCacheStore } from './ledger-cache-store';
 import { PostgresCacheStore } from './postgres-cache-store';
 import { PostgresEntryRepository } from './postgres-entry-repository';
@@ -28,6 +29,7 @@ import { ValueDatabase } from './value-database';
   providers: [
     QuotaStanding,
     Eviction,
+    EvictionTrail,
     PostgresUpkeep,
     {
       provide: ValueDatabase,
@@ -69,6 +71,6 @@ import { ValueDatabase } from './value-database';
       },
     },
   ],
-  exports: [CacheStore, Eviction],
+  exports: [CacheStore, Eviction, EvictionTrail],
 })
 export class CacheModule {}

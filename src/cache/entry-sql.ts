@@ -102,10 +102,10 @@ export const PAGE = `
   WHERE tenant_id = $1 AND key > $2 AND NOT deleted AND ${LIVE}
   ORDER BY key LIMIT $3`;
 
-/** In the order of writing. $1 tenant, $2 limit */
+/** In the order of writing. $1 tenant, $2 limit, $3 version that they are below */
 export const OLDEST = `
   SELECT key, bytes, expires_at, version FROM cache_entries
-  WHERE tenant_id = $1 AND NOT deleted AND ${LIVE}
+  WHERE tenant_id = $1 AND version < $3 AND NOT deleted AND ${LIVE}
   ORDER BY version LIMIT $2`;
 
 /** $1 tenant, $2 keys */

@@ -1,54 +1,120 @@
 import { Injectable } from '@nestjs/common';
 import { QuotaObserver, QuotaUnavailableError, usedBytes, UsageTracker } from '@app/quota';
-import { CacheStore } from './cache-store';
+import { CacheStore, type EvictableEntry } from './cache-store';
+import { EvictionTrail, type EvictionCounts, type EvictionOrder } from './eviction-trail';
+import { formatPlace, parsePlace, type EvictionPlace } from './eviction-place';
 
 /** Bounds of one call. */
 export const MAX_EVICTED = 1_000;
 const MAX_MS = 5_000;
 
-export interface EvictionReport {
-  readonly evicted: number;
-  /** Bytes that the tenant's usage fell by. */
-  readonly freedBytes: number;
-  readonly usedBytes: number;
-  /** The target is reached, or nothing is left of what was there; false: call again. */
-  readonly done: boolean;
+export interface EvictionReport extends EvictionCounts {
+  /** To go on with in the next call; null: it is done. */
+  readonly resume: string | null;
 }
 
-/** Removes a tenant's entries one by one, each as DELETE does. */
+/** One call's work. */
+interface Work {
+  readonly order: EvictionOrder;
+  readonly targetBytes: number | null;
+  readonly until: number;
+  readonly counted: { evicted: number; freedBytes: number };
+  tried: number;
+  used: number;
+}
+
+/**
+ * Removes a tenant's entries one by one, each as DELETE does. An eviction ends however much is written
+ * meanwhile: it takes only what was there when it began, or, where the storage cannot tell that of an
+ * entry, no more bytes than were used then.
+ */
 @Injectable()
 export class Eviction {
   constructor(
     private readonly store: CacheStore,
     private readonly tracker: UsageTracker,
+    private readonly trail: EvictionTrail,
     private readonly observer: QuotaObserver,
   ) {}
 
   /**
    * @param targetBytes goes on until used is no more than that; null: until nothing is left
-   * @throws QuotaUnavailableError: what was removed until then stays removed
+   * @param resume what the call before has answered, to go on with the same eviction
+   * @throws QuotaUnavailableError: what was removed until then stays removed. When the trail cannot be
+   * begun nothing is removed.
+   * @throws ProblemException (400) when `resume` is not usable
    */
-  async run(tenant: string, targetBytes: number | null, actor: string): Promise<EvictionReport> {
+  async run(
+    order: EvictionOrder,
+    targetBytes: number | null,
+    resume?: string,
+  ): Promise<EvictionReport> {
     const until = performance.now() + MAX_MS;
+    const resumed = resume === undefined ? null : parsePlace(resume);
+    const used = usedBytes(await this.tracker.read(order.tenant));
+    const begin = async (): Promise<EvictionPlace> => {
+      const id = await this.trail.begin(order, used);
+      return { id, allowanceBytes: used, at: '' };
+    };
+    const place = resumed ?? (await begin());
     const counted = { evicted: 0, freedBytes: 0 };
-    let used = usedBytes(await this.tracker.read(tenant));
-    const reached = (): boolean => targetBytes !== null && used <= targetBytes;
-    const report = (done: boolean): EvictionReport => ({ ...counted, usedBytes: used, done });
-    if (reached()) return report(true);
-    const { entries, complete } = await this.store.evictable(tenant, MAX_EVICTED);
+    const work: Work = { order, targetBytes, until, counted, tried: 0, used };
+    let next: EvictionPlace | null = place;
     try {
-      for (const entry of entries) {
-        if (performance.now() > until) return report(false);
-        const { removed, freedBytes, usage } = await this.store.evict(tenant, entry);
-        if (removed) counted.evicted += 1;
-        counted.freedBytes += freedBytes;
-        if (usage === null) throw new QuotaUnavailableError('evict', { applied: 'unknown' });
-        used = usedBytes(usage);
-        if (reached()) return report(true);
-      }
+      next = await this.work(work, place);
     } finally {
-      if (counted.evicted > 0) this.observer.emit('evicted', { tenant, actor, ...counted });
+      await this.tell(work, place.id, next === null);
     }
-    return report(complete);
+    return {
+      ...{ ...counted, usedBytes: work.used, done: next === null },
+      resume: next && formatPlace(next),
+    };
   }
+
+  /** @returns where to go on; null: nowhere */
+  private async work(work: Work, from: EvictionPlace): Promise<EvictionPlace | null> {
+    const { order, targetBytes, counted } = work;
+    let place = from;
+    for (;;) {
+      if (isReached(work, from)) return null;
+      const limit = MAX_EVICTED - work.tried;
+      const asked = { at: place.at, limit, all: targetBytes === null };
+      const page = await this.store.evictable(order.tenant, asked);
+      const here = { ...place, at: page.here };
+      const left = (): EvictionPlace => ({
+        ...here,
+        allowanceBytes: Math.max(0, from.allowanceBytes - counted.freedBytes),
+      });
+      for (const entry of page.entries) {
+        if (work.tried >= MAX_EVICTED || performance.now() > work.until) return left();
+        await this.evict(work, entry);
+        if (isReached(work, from)) return null;
+      }
+      if (page.next === null) return null;
+      place = { ...place, at: page.next };
+      if (targetBytes !== null || work.tried >= MAX_EVICTED) return { ...left(), at: page.next };
+    }
+  }
+
+  private async evict(work: Work, entry: EvictableEntry): Promise<void> {
+    const { counted } = work;
+    work.tried += 1;
+    const { removed, freedBytes, usage } = await this.store.evict(work.order.tenant, entry);
+    if (removed) counted.evicted += 1;
+    counted.freedBytes += freedBytes;
+    if (usage === null) throw new QuotaUnavailableError('evict', { applied: 'unknown' });
+    work.used = usedBytes(usage);
+  }
+
+  /** To the log in any case, before the trail may fail. */
+  private async tell({ order, counted, used }: Work, id: number, done: boolean): Promise<void> {
+    const { tenant, actor } = order;
+    if (counted.evicted > 0) this.observer.emit('evicted', { tenant, actor, ...counted });
+    await this.trail.add(id, tenant, { ...counted, usedBytes: used, done });
+  }
+}
+
+function isReached({ targetBytes, used, counted }: Work, from: EvictionPlace): boolean {
+  if (targetBytes === null) return false;
+  return used <= targetBytes || counted.freedBytes >= from.allowanceBytes;
 }

@@ -11,12 +11,14 @@ import {
   type ValueTracker,
 } from '@app/quota';
 import { randomUUID } from 'node:crypto';
+import { invalidInput } from '../http/problem';
 import {
   CacheStore,
   type CacheReading,
   type CacheRemoval,
   type CacheWrite,
   type EvictableEntry,
+  type EvictablePage,
   type StoredEntry,
 } from './cache-store';
 
@@ -26,6 +28,9 @@ const MAX_ROUNDS = 3;
 /** Entries that are looked at to find those that should go first, in pages. */
 const MAX_LISTED = 10_000;
 const LISTED_AT_ONCE = 1_000;
+
+/** A place in the ledger's own listing: of Redis a number, of this process a key. */
+const PLACE = /^(\d{0,20}|>[^\0]{1,512})$/s;
 
 type LedgerPage = Awaited<ReturnType<ValueTracker['entries']>>;
 
@@ -56,29 +61,44 @@ export class LedgerCacheStore extends CacheStore {
   }
 
   /**
-   * The ledger keeps no order of writing: those that expire soonest go first, those that never do
-   * last, among the first {@link MAX_LISTED} of the ledger's own listing.
+   * The ledger keeps no order of writing, which would cost every entry some bytes for the sake of this.
+   * Those that expire soonest go first, those that never do last, among the first {@link MAX_LISTED}
+   * of its own listing; what has no bytes would free none.
    */
   async evictable(
     tenant: string,
-    limit: number,
-  ): Promise<{ entries: EvictableEntry[]; complete: boolean }> {
-    const expiries = new Map<string, number>();
+    { at, limit, all }: { at: string; limit: number; all: boolean },
+  ): Promise<EvictablePage> {
+    if (!PLACE.test(at)) throw invalidInput('resume', 'what the call before has answered');
+    if (all) {
+      const page = await this.tracker.entries(tenant, at === '' ? null : at, LISTED_AT_ONCE);
+      return { entries: evictables(page.entries), here: at, next: page.next };
+    }
+    const found = new Map<string, EvictableEntry>();
     let cursor: string | null = null;
     do {
       const page: LedgerPage = await this.tracker.entries(tenant, cursor, LISTED_AT_ONCE);
-      for (const { key, entry } of page.entries) {
-        if (entry !== null) expiries.set(key, entry.expiresAt ?? Infinity);
+      for (const entry of evictables(page.entries)) {
+        if (entry.bytes > 0) found.set(entry.key, entry);
       }
       cursor = page.next;
-    } while (cursor !== null && expiries.size < MAX_LISTED);
-    const found = [...expiries].sort(([, one], [, other]) => (one < other ? -1 : +(one > other)));
-    const entries = found.slice(0, limit).map(([key]) => ({ key }));
-    return { entries, complete: cursor === null && found.length <= limit };
+    } while (cursor !== null && found.size < MAX_LISTED);
+    const entries = [...found.values()].sort(soonestFirst).slice(0, limit);
+    const isAll = cursor === null && entries.length === found.size;
+    return { entries, here: '', next: isAll ? null : '' };
   }
 
-  async evict(tenant: string, { key }: EvictableEntry): Promise<CacheRemoval> {
-    return this.remove(tenant, key);
+  /** The ledger compares size and version itself, in the step that removes; it does not know of expiry. */
+  async evict(tenant: string, listed: EvictableEntry): Promise<CacheRemoval> {
+    const { key, bytes, version } = listed;
+    const [view] = await this.tracker.lookup(tenant, [key]);
+    const entry = view?.entry ?? null;
+    const isSame = entry !== null && entry.expiresAt === listed.expiresAt;
+    const { applied, deltaBytes } = isSame
+      ? await this.tracker.correct(tenant, [{ key, seen: { bytes, version } }])
+      : { applied: 0, deltaBytes: 0 };
+    const usage = await this.tracker.read(tenant);
+    return { removed: applied > 0, freedBytes: 0 - deltaBytes, usage };
   }
 
   async purge(): Promise<void> {
@@ -143,4 +163,13 @@ function stored(write: CacheWrite, replaced: boolean, expiresAt: number | undefi
     replaced,
     expiresAt: expiresAt === undefined ? null : new Date(expiresAt),
   };
+}
+
+function evictables(views: LedgerPage['entries']): EvictableEntry[] {
+  return views.flatMap(({ key, entry }) => (entry === null ? [] : [{ key, ...entry }]));
+}
+
+function soonestFirst(one: EvictableEntry, other: EvictableEntry): number {
+  const [first, second] = [one.expiresAt ?? Infinity, other.expiresAt ?? Infinity];
+  return first < second ? -1 : +(first > second);
 }

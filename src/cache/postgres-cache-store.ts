@@ -12,12 +12,14 @@ import {
   type Usage,
   type UsageTracker,
 } from '@app/quota';
+import { invalidInput } from '../http/problem';
 import {
   CacheStore,
   type CacheReading,
   type CacheRemoval,
   type CacheWrite,
   type EvictableEntry,
+  type EvictablePage,
   type StoredEntry,
 } from './cache-store';
 import type {
@@ -69,16 +71,20 @@ export class PostgresCacheStore extends CacheStore {
     return this.removeBy(tenant, key, budget, () => this.entries.delete(tenant, key, budget));
   }
 
-  /** Those that were written first go first. */
+  /** Those that were written first go first; `at` is the version that all of them are below. */
   async evictable(
     tenant: string,
-    limit: number,
-  ): Promise<{ entries: EvictableEntry[]; complete: boolean }> {
-    const entries = await this.entries.oldest(tenant, limit);
-    return { entries, complete: entries.length < limit };
+    { at, limit }: { at: string; limit: number },
+  ): Promise<EvictablePage> {
+    if (!/^\d{0,15}$/.test(at)) throw invalidInput('resume', 'what the call before has answered');
+    const before = at === '' ? await this.entries.drawVersion() : Number(at);
+    const found = await this.entries.oldest(tenant, limit, before);
+    const entries = found.map(({ version = 0, ...entry }) => ({ ...entry, version }));
+    const here = String(before);
+    return { entries, here, next: entries.length < limit ? null : here };
   }
 
-  async evict(tenant: string, { key, version = 0 }: EvictableEntry): Promise<CacheRemoval> {
+  async evict(tenant: string, { key, version }: EvictableEntry): Promise<CacheRemoval> {
     const budget = new Budget();
     const undo = (): Promise<DeleteResult> => this.entries.undo(tenant, key, version, budget);
     return this.removeBy(tenant, key, budget, undo);

@@ -161,8 +161,7 @@ export class PostgresEntryRepository extends UsageSource {
    * stays, so it comes to an end under any load.
    */
   async *purge(tenant: string): AsyncGenerator<PurgedRow[]> {
-    const [drawn] = await this.rows('entry_purge', NEXT_VERSION, []);
-    const before = number(drawn, 'version');
+    const before = await this.drawVersion();
     for (;;) {
       const rows = await this.rows('entry_purge', PURGE, [tenant, PURGE_BATCH, before]);
       if (rows.length === 0) return;
@@ -195,9 +194,15 @@ export class PostgresEntryRepository extends UsageSource {
     };
   }
 
-  /** Live entries, those first that were written first. Looks at all that the tenant has. */
-  async oldest(tenant: string, limit: number): Promise<SourceEntry[]> {
-    return (await this.rows('entry_oldest', OLDEST, [tenant, limit])).map(entry);
+  /** A version that is above those of all that was written before. */
+  async drawVersion(): Promise<number> {
+    const [drawn] = await this.rows('entry_version', NEXT_VERSION, []);
+    return number(drawn, 'version');
+  }
+
+  /** Live entries below a version, those first that were written first. Looks at all that the tenant has. */
+  async oldest(tenant: string, limit: number, before: number): Promise<SourceEntry[]> {
+    return (await this.rows('entry_oldest', OLDEST, [tenant, limit, before])).map(entry);
   }
 
   async lookup(tenant: string, keys: readonly string[], budget?: Budget): Promise<SourceEntry[]> {

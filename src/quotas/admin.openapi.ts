@@ -15,6 +15,7 @@ import { z } from 'zod';
 import { ApiAdminAuth, ApiProblem } from '../http/openapi';
 import { MAX_EVICTED } from '../cache/eviction';
 import { evictionBody } from './eviction.schema';
+import { EvictionsView } from './eviction.views';
 import { ExplanationView } from './explain.views';
 import { QuotaChangesView } from './quota-change.views';
 import { MAX_PAGE } from './query';
@@ -139,10 +140,25 @@ export const ApiEvicts = (): Decorator =>
   applyDecorators(
     ApiOperation({
       summary: 'Remove entries of a tenant: all, or until a target',
-      description: `At most ${MAX_EVICTED} entries a call. Those written first go first where the storage knows.`,
+      description:
+        `At most ${MAX_EVICTED} entries a call; \`resume\` goes on. It ends however much is written ` +
+        'meanwhile, and what is rewritten meanwhile stays. Values in PostgreSQL go in the order of ' +
+        'writing, the oldest first. Redis and memory keep no such order, which would cost bytes with ' +
+        'every entry: there those that expire soonest go first, those that never do last. ' +
+        'Kept in the audit trail.',
     }),
     ApiTenantParam(),
     ApiBody({ schema: z.toJSONSchema(evictionBody, { target: 'openapi-3.0' }) as object }),
     ApiOkResponse({ type: EvictionView }),
     ApiProblem(404),
+  );
+
+export const ApiListsEvictions = (): Decorator =>
+  applyDecorators(
+    ApiOperation({
+      summary: 'Who evicted entries of a tenant, why and how many; the latest first',
+    }),
+    ApiTenantParam(),
+    ApiPage('before', 'integer', 'Goes on before the eviction with this id'),
+    ApiOkResponse({ type: EvictionsView }),
   );

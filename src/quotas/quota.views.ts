@@ -136,8 +136,11 @@ export class EvictionView {
   @ApiProperty({ description: 'Used afterwards', example: 0 })
   usedBytes!: number;
 
-  @ApiProperty({ description: 'false: there is more to remove; call again' })
+  @ApiProperty({ description: 'false: there is more to remove; call again with `resume`' })
   done!: boolean;
+
+  @ApiProperty({ type: String, nullable: true, description: 'null: it is done' })
+  resume!: string | null;
 }
 
 export class ReconcileView {

@@ -131,6 +131,27 @@ it('evicts until the target is reached, and what is used is exact afterwards', a
   expect(await json('reconcile', 'full')).toMatchObject([{ driftBytes: 0, usedBytes: 0 }]);
 });
 
+it('comes to an end though the tenant goes on writing', async () => {
+  await quota('set', 'busy', '--limit', '100');
+  let writing = true;
+  const write = (n: number): Promise<Response> =>
+    service.fetch(`/cache/k${n}`, {
+      ...{ method: 'PUT', headers: { 'X-Tenant-ID': 'busy' } },
+      body: Buffer.alloc(1_000 + (n % 7)),
+    });
+  for (let n = 0; n < 1_500; n += 10) {
+    await Promise.all(Array.from({ length: 10 }, (_, i) => write(n + i)));
+  }
+  const writers = [0, 1, 2, 3].map(async (lane) => {
+    for (let n = lane; writing; n += 4) await (await write(n % 1_500)).arrayBuffer();
+  });
+  const { code, out } = await quota('evict', 'busy', '--all', '--reason', 'too busy');
+  writing = false;
+  await Promise.all(writers);
+  expect(code).toBe(0);
+  expect(Number(/evicted +(\d+) entries/.exec(out)?.[1])).toBeGreaterThan(750);
+});
+
 it('says who would have been refused', async () => {
   await quota('set', 'whatif', '--limit', '10', '--no-overage');
   const options = {

@@ -1,9 +1,23 @@
+import { CacheStore } from '../../src/cache/cache-store';
 import { answer, MB, Service, type Answer, type Tenant } from './support/service';
 import { Servers } from './support/stacks';
 
 jest.setTimeout(60_000);
 
 let servers: Servers;
+
+/** So many at a time. */
+async function inParallel<T>(
+  lanes: number,
+  items: readonly T[],
+  work: (item: T) => Promise<unknown>,
+): Promise<void> {
+  const next = items[Symbol.iterator]();
+  const lane = async (): Promise<void> => {
+    for (const item of next) await work(item);
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+}
 
 beforeAll(async () => {
   servers = await Servers.start();
@@ -44,7 +58,8 @@ describe.each(['embedded', 'redis', 'postgres'] as const)('evicting, %s', (store
     // Written last from here on, and never to expire.
     await tenant.put('k0', MB / 2);
     const { status, json } = await evict(tenant, { targetMb: 2 });
-    const reached = { evicted: 6, freedBytes: 3 * MB, usedBytes: 2 * MB, done: true };
+    const ended = { done: true, resume: null };
+    const reached = { evicted: 6, freedBytes: 3 * MB, usedBytes: 2 * MB, ...ended };
     expect([status, json]).toEqual([200, reached]);
     const left = await Promise.all(keys.map(async (key) => (await tenant.get(key)).status === 200));
     expect(keys.filter((_, i) => left[i])).toEqual(['k0', 'k7', 'k8', 'k9']);
@@ -54,7 +69,7 @@ describe.each(['embedded', 'redis', 'postgres'] as const)('evicting, %s', (store
     const half = await evict(tenant, { targetPercent: 19.99 });
     expect(half.json).toMatchObject({ evicted: 1, usedBytes: 1.5 * MB, done: true });
     const all = await evict(tenant, { all: true });
-    expect(all.json).toEqual({ evicted: 3, freedBytes: 1.5 * MB, usedBytes: 0, done: true });
+    expect(all.json).toEqual({ evicted: 3, freedBytes: 1.5 * MB, usedBytes: 0, ...ended });
     expect(await expectExact(tenant, keys)).toBe(0);
   });
 
@@ -83,12 +98,86 @@ describe.each(['embedded', 'redis', 'postgres'] as const)('evicting, %s', (store
     await expectExact(tenant, keys);
   });
 
+  it('leaves what is not as it was listed, and what a write is on its way to', async () => {
+    const tenant = await service.tenant({ quotaMb: 10 });
+    for (const key of ['larger', 'gone', 'same', 'later']) await tenant.put(key, 10, { ttl: 900 });
+    const store = service.app.get(CacheStore);
+    const { entries } = await store.evictable(tenant.id, { at: '', limit: 10, all: false });
+    expect(entries.map(({ key }) => key).sort()).toEqual(['gone', 'larger', 'later', 'same']);
+    await tenant.put('larger', 11, { ttl: 900 });
+    await tenant.put('later', 10, { ttl: 9_000 });
+    await tenant.delete('gone');
+    for (const entry of entries) {
+      const { removed, freedBytes } = await store.evict(tenant.id, entry);
+      const isSame = entry.key === 'same';
+      expect([entry.key, removed, freedBytes]).toEqual([entry.key, isSame, isSame ? 10 : 0]);
+    }
+    expect(await expectExact(tenant, ['larger', 'gone', 'same', 'later'])).toBe(21);
+  });
+
+  it('ends though the tenant goes on writing, and takes no more than there was', async () => {
+    const tenant = await service.tenant({ quotaMb: 100 });
+    const keys = Array.from({ length: 300 }, (_, i) => `k${i}`);
+    await inParallel(10, keys, (key) => tenant.put(key, 1_000));
+    for (const target of [{ all: true }, { targetMb: 0 }]) {
+      let writing = true;
+      const writers = [0, 1, 2, 3].map(async (lane) => {
+        for (let i = lane; writing; i += 4) {
+          await tenant.putUntilDecided(keys[i % keys.length] ?? '', 2_000 + (i % 7));
+        }
+      });
+      let calls = 0;
+      let freed = 0;
+      for (let resume: unknown; resume !== null; calls += 1) {
+        const { status, json } = await evict(tenant, { ...target, ...(resume && { resume }) });
+        expect(status).toBe(200);
+        freed += Number(json['freedBytes']);
+        ({ resume } = json);
+      }
+      writing = false;
+      await Promise.all(writers);
+      expect(freed).toBeGreaterThan(0);
+      if ('all' in target) continue;
+      const { json } = await answer(await service.admin('GET', `/${tenant.id}/evictions?limit=1`));
+      const [record] = json['items'] as { usedBeforeBytes: number; freedBytes: number }[];
+      expect(record!.freedBytes).toBe(freed);
+      expect(freed).toBeLessThanOrEqual(record!.usedBeforeBytes + 2_006);
+    }
+    await expectExact(tenant, keys);
+  });
+
+  it('has the whole of it in the audit trail', async () => {
+    const tenant = await service.tenant({ quotaMb: 10 });
+    for (let n = 0; n < 4; n += 1) await tenant.put(`k${n}`, MB);
+    await evict(tenant, { targetPercent: 20, reason: 'ticket 4711' });
+    await evict(tenant, { all: true });
+    const { json } = await answer(await service.admin('GET', `/${tenant.id}/evictions?limit=1`));
+    expect(json['items']).toMatchObject([
+      { actor: 'admin', reason: null, target: { all: true }, evicted: 2, done: true },
+    ]);
+    const before = `/${tenant.id}/evictions?before=${String(json['next'])}`;
+    expect((await answer(await service.admin('GET', before))).json).toMatchObject({
+      items: [
+        {
+          ...{ actor: 'admin', reason: 'ticket 4711', target: { targetPercent: 20 } },
+          ...{ evicted: 2, freedBytes: 2 * MB, done: true },
+          ...{ usedBeforeBytes: 4 * MB, usedAfterBytes: 2 * MB },
+        },
+      ],
+      next: null,
+    });
+  });
+
   it.each([
     {},
     { all: false },
     { all: true, targetMb: 1 },
     { targetMb: -1 },
     { targetPercent: 101 },
+    { all: true, reason: '' },
+    { all: true, resume: 'x' },
+    { all: true, resume: Buffer.from('1.1.?').toString('base64url') },
+    { resume: Buffer.from('1.1.').toString('base64url') },
   ])('refuses %j', async (body) => {
     const tenant = await service.tenant({ quotaMb: 1 });
     await tenant.put('a', 5);
@@ -104,9 +193,14 @@ it('stops at 1,000 entries, and says that there are more', async () => {
   for (let at = 0; at < 1_005; at += 15) {
     await Promise.all(Array.from({ length: 15 }, (_, i) => tenant.put(`k${at + i}`, 1)));
   }
-  const evict = async (): Promise<unknown> =>
-    (await answer(await service.admin('POST', `/${tenant.id}/evict`, { all: true }))).json;
-  expect(await evict()).toEqual({ evicted: 1_000, freedBytes: 1_000, usedBytes: 5, done: false });
-  expect(await evict()).toEqual({ evicted: 5, freedBytes: 5, usedBytes: 0, done: true });
+  const evict = async (resume?: unknown): Promise<Record<string, unknown>> =>
+    (await answer(await service.admin('POST', `/${tenant.id}/evict`, { all: true, resume }))).json;
+  const counts = { evicted: 1_000, freedBytes: 1_000, usedBytes: 5, done: false };
+  const { resume, ...first } = await evict();
+  expect(first).toEqual(counts);
+  const rest = { evicted: 5, freedBytes: 5, usedBytes: 0, done: true, resume: null };
+  expect(await evict(resume)).toEqual(rest);
+  const { json } = await answer(await service.admin('GET', `/${tenant.id}/evictions`));
+  expect(json['items']).toMatchObject([{ evicted: 1_005, freedBytes: 1_005, done: true }]);
   await service.stop();
 });

@@ -35,6 +35,7 @@ export const evicted = z.looseObject({
   freedBytes: z.number(),
   usedBytes: z.number(),
   done: z.boolean(),
+  resume: z.string().nullable(),
 });
 
 export const rollout = z.looseObject({

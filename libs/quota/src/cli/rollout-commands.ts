@@ -133,7 +133,7 @@ function show(output: Context['output'], answer: unknown): void {
 /** The stores do not have it: each instance has its own. */
 const UNSEEN = 'as the environment of each instance says';
 
-function from(value: unknown, source: string | undefined): string {
+function from(value: string | number | boolean | null, source: string | undefined): string {
   return `${value === null ? UNSEEN : String(value)} (${String(source)})`;
 }
 

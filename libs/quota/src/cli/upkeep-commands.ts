@@ -17,6 +17,7 @@ interface EvictOptions {
   readonly all?: boolean;
   readonly toMb?: number;
   readonly toPercent?: number;
+  readonly reason?: string;
 }
 
 /** reconcile, evict: work on what is stored, that may take its time. */
@@ -47,6 +48,7 @@ export function addUpkeepCommands(program: Command, using: Using): void {
         .conflicts('toPercent'),
     )
     .option('--to-percent <percent>', 'until it uses so much of its quota', percent)
+    .option('--reason <text>', 'why, for the audit trail')
     .action(async (tenant: string, options: EvictOptions, command: Command) => {
       const body = targetOf(options);
       if (body === null) {
@@ -102,21 +104,28 @@ async function everyTenant({ admin }: Context): Promise<string[]> {
   return tenants;
 }
 
+/** Calls in a row that removed nothing. */
+const MOST_IDLE = 10;
+
 /** The service does a part with each call, and says whether there is more. */
 async function evict({ admin, output }: Context, tenant: string, body: object): Promise<void> {
   const before = read(answers.quota, await admin.getQuota(tenant)).usage?.usedBytes ?? 0;
   const bar = progress(output, mb(before), 'MB freed');
   let [removed, freedBytes] = [0, 0];
+  let resume: string | null = null;
+  let idle = 0;
   for (;;) {
-    const answer = await admin.evict(tenant, body);
+    const answer = await admin.evict(tenant, { ...body, ...(resume !== null && { resume }) });
     const part = read(answers.evicted, answer);
     removed += part.evicted;
     freedBytes += part.freedBytes;
     bar.to(mb(freedBytes));
-    if (!part.done && part.evicted > 0) continue;
+    ({ resume } = part);
+    idle = part.evicted > 0 ? 0 : idle + 1;
+    if (!part.done && idle < MOST_IDLE) continue;
     bar.stop();
     if (!part.done)
-      throw new CliError('Nothing more could be removed; see the log of the service.');
+      throw new CliError('Nothing more could be removed; writes are on their way to what is left.');
     const result = { tenantId: tenant, evicted: removed, freedBytes, usedBytes: part.usedBytes };
     if (output.json) {
       printJson(output, result);
@@ -132,8 +141,9 @@ async function evict({ admin, output }: Context, tenant: string, body: object): 
   }
 }
 
-function targetOf({ all, toMb, toPercent }: EvictOptions): object | null {
-  if (all === true) return { all };
-  if (toMb !== undefined) return { targetMb: toMb };
-  return toPercent === undefined ? null : { targetPercent: toPercent };
+function targetOf({ all, toMb, toPercent, reason }: EvictOptions): object | null {
+  const why = { ...(reason !== undefined && { reason }) };
+  if (all === true) return { all, ...why };
+  if (toMb !== undefined) return { targetMb: toMb, ...why };
+  return toPercent === undefined ? null : { targetPercent: toPercent, ...why };
 }

@@ -1,7 +1,6 @@
 import type { DataSource } from 'typeorm';
 import type { RedisClient } from '../../adapters/redis/redis-calls';
 import { mbToBytes } from '../../core/bytes';
-import type { DecisionStore } from '../../core/decision-store';
 import { QuotaObserver } from '../../core/observer';
 import { QUOTA_PLANS, type PlanName } from '../../core/plans';
 import { QuotaAdmin } from '../../core/quota-admin';
@@ -36,6 +35,14 @@ export interface OpenStores {
 interface SetBody extends QuotaPatch {
   readonly plan?: PlanName;
   readonly version?: number;
+}
+
+/** As commander has parsed it. */
+interface SimulateQuery {
+  readonly limitMb?: number;
+  readonly overageMb?: number;
+  readonly tenant?: string;
+  readonly percent: number;
 }
 
 /**
@@ -153,14 +160,13 @@ export class StoreAdmin implements Admin {
 
   async simulate(query: Query): Promise<unknown> {
     const span = { from: sinceOf(query['since']), to: Date.now() };
-    const { limitMb, overageMb, tenant } = query as { [name: string]: number & string };
-    const percent = Number(query['percent']);
+    const { limitMb, overageMb, tenant, percent } = query as unknown as SimulateQuery;
     if (limitMb === undefined && overageMb !== undefined) {
       throw new CliError('--overage goes with --limit.', EXIT.usage);
     }
     const hardBytes = limitMb === undefined ? null : mbToBytes(limitMb) + mbToBytes(overageMb ?? 0);
     const asked = { span, percent, limit: SIMULATED, hardBytes };
-    const run = new Simulation(this.stores.decisions as DecisionStore);
+    const run = new Simulation(this.stores.decisions);
     const report = await told(() => run.run({ ...asked, ...(tenant !== undefined && { tenant }) }));
     const proposal = {
       limitMb: limitMb ?? null,
@@ -171,11 +177,11 @@ export class StoreAdmin implements Admin {
   }
 
   usage(query: Query): Promise<unknown> {
-    return usagePage(this.stores.usageLog as UsageLog, query);
+    return usagePage(this.log, query);
   }
 
   usageCsv(query: Query): Promise<AsyncIterable<Uint8Array>> {
-    return usageCsv(this.stores.usageLog as UsageLog, query);
+    return usageCsv(this.log, query);
   }
 
   async close(): Promise<void> {
@@ -206,6 +212,13 @@ export class StoreAdmin implements Admin {
     }
     if (redisAway === null) return;
     throw new CliError(`${why}, and it does not answer: ${redisAway}.`, EXIT.unavailable);
+  }
+
+  /** There is one wherever there is a database. */
+  private get log(): UsageLog {
+    const { usageLog } = this.stores;
+    if (usageLog === null) throw new Error('A database without a log of usage.');
+    return usageLog;
   }
 
   private reach(to: number): number {
