@@ -14,6 +14,7 @@ const CHECK_SECONDS = [
 const COUNTERS = {
   quota_checks_total: ['Decisions on writes', 'decision', 'mode'],
   quota_rejections_total: ['Writes refused, or that would have been in shadow mode', 'mode'],
+  quota_late_rejections_total: ['Writes let through that no longer fitted at commit', 'mode'],
   quota_warnings_total: ['Writes beyond the quota, within the overage', 'mode'],
   quota_cache_hits_total: ['Quotas found in a tier of the cache', 'tier'],
   quota_cache_misses_total: ['Quotas not found in a tier of the cache', 'tier'],

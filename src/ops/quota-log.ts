@@ -29,6 +29,10 @@ export class QuotaLog implements OnModuleInit {
   onModuleInit(): void {
     const { observer, logger } = this;
     observer.on('check', (event) => this.check(event));
+    observer.on('late', ({ tenant, ...rest }) => {
+      const fields = { tenantId: loggable(tenant), decision: QuotaDecision.REJECT, ...rest };
+      logger.warn(fields, 'quota_late_rejection');
+    });
     observer.on('changed', ({ tenant, stamp, actor }) => {
       const fields = { tenantId: loggable(tenant), stamp, actor: loggable(actor) };
       logger.info(fields, 'quota_changed');

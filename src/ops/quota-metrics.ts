@@ -27,6 +27,9 @@ export function countEvents(
     if (decision === QuotaDecision.WARN) counters.quota_warnings_total.inc({ mode });
     duration.observe({ source }, durationMs / 1_000);
   });
+  observer.on('late', ({ mode }) => {
+    counters.quota_late_rejections_total.inc({ mode });
+  });
   observer.on('cache', ({ tier, hit }) => {
     counters[hit ? 'quota_cache_hits_total' : 'quota_cache_misses_total'].inc({ tier });
   });
@@ -57,6 +60,7 @@ export function beginAtZero(counters: Counters, tiers: readonly string[]): void 
     }
     counters.quota_rejections_total.inc({ mode }, 0);
     counters.quota_warnings_total.inc({ mode }, 0);
+    counters.quota_late_rejections_total.inc({ mode }, 0);
   }
   for (const tier of tiers) {
     counters.quota_cache_hits_total.inc({ tier }, 0);

@@ -162,6 +162,7 @@ describe.each(['express', 'fastify'])('the service around the cache, on %s', (ad
       }
       for (const name of [
         'warnings_total',
+        'late_rejections_total',
         'cache_misses_total',
         'errors_total',
         'degraded_decisions_total',
@@ -190,6 +191,7 @@ describe.each(['express', 'fastify'])('the service around the cache, on %s', (ad
         'GET /admin/quotas',
         'GET /admin/quotas/{tenantId}',
         'GET /admin/quotas/{tenantId}/changes',
+        'GET /admin/quotas/{tenantId}/evictions',
         'GET /admin/quotas/{tenantId}/explain',
         'GET /admin/rollout',
         'GET /admin/rollout/history',

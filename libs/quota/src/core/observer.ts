@@ -31,6 +31,17 @@ export type CacheTier = 'memory' | 'redis' | 'postgres';
 /** What the core tells of itself. Metrics and logs listen; nothing of the core depends on them. */
 export interface QuotaEvents {
   check: CheckEvent;
+  /** A write that was let through no longer fitted when it was committed, and was undone. */
+  late: {
+    readonly tenant: string;
+    /** Of the commit. */
+    readonly bytes: number;
+    /** Used without it, when it was refused. */
+    readonly usedBytes: number;
+    readonly limitBytes: number;
+    readonly mode: QuotaMode;
+    readonly source: string;
+  };
   cache: { readonly tier: CacheTier; readonly hit: boolean };
   /** Something of ours failed; the caller got a 503 or a degraded answer. */
   error: {
@@ -95,6 +106,7 @@ type Listener<K extends keyof QuotaEvents> = (event: QuotaEvents[K]) => void;
 export class QuotaObserver {
   private readonly listeners: { [K in keyof QuotaEvents]: Listener<K>[] } = {
     check: [],
+    late: [],
     cache: [],
     error: [],
     degraded: [],

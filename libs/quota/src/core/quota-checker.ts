@@ -19,6 +19,7 @@ import {
   type RefundReply,
   type RemoveReply,
   type ReserveReply,
+  type Usage,
   type UsageTracker,
 } from './usage-tracker';
 import { changeOf } from './written';
@@ -338,7 +339,20 @@ export class QuotaChecker {
     this.holds.open(id, bytes, this.options.reservationTtlMs);
     const onSettled = (): void => this.holds.settle(id);
     const onAbandoned = (): void => this.holds.abandon(id);
-    return new Reservation(this.tracker, fields, { onSettled, onAbandoned, budget, trace });
+    const onRefused = (size: number, usage: Usage): void => {
+      const [usedNow, { hardBytes: limitBytes }] = [usedBytes(usage), fields.limits];
+      const source = this.tracker.store;
+      this.observer.emit('late', {
+        tenant,
+        bytes: size,
+        usedBytes: usedNow,
+        limitBytes,
+        mode,
+        source,
+      });
+    };
+    const options = { onSettled, onAbandoned, onRefused, budget, trace };
+    return new Reservation(this.tracker, fields, options);
   }
 
   private report(forecast: QuotaForecast, decided: Decided, started: number): void {

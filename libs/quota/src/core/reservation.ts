@@ -32,6 +32,8 @@ const SMALL_VALUE_BYTES = 65_536;
 export interface ReservationOptions {
   /** Told once, when the ledger has settled it. */
   readonly onSettled?: () => void;
+  /** Told when its commit was refused: it was admitted, and no longer fits. */
+  readonly onRefused?: (bytes: number, usage: Usage) => void;
   /** Told when its owner has given it up unsettled. */
   readonly onAbandoned?: () => void;
   /** The time of the request it belongs to; otherwise each call has its own. */
@@ -127,6 +129,7 @@ export class Reservation {
       const asAnnounced = reply.outcome === 'committed' && (actual ?? bytes) === bytes;
       const changes = !asAnnounced && reply.outcome !== 'bounced';
       this.settle(reply.outcome, changes ? reply.usage : null);
+      if (reply.outcome === 'refused') this.options.onRefused?.(actual ?? bytes, reply.usage);
     };
     const large = (details?.value?.body.length ?? 0) > SMALL_VALUE_BYTES;
     return this.traced('commit', actual ?? bytes, () =>
