@@ -1,5 +1,6 @@
 import { STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { finishAnswers } from './finish-answers';
 import { closeGently } from './gentle-close';
 import { problemDocument, PROBLEM_JSON } from './problem';
 
@@ -15,6 +16,7 @@ export function hardenServer(server: Server): void {
   server.requestTimeout = REQUEST_MS;
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   closeGently(server);
+  finishAnswers(server);
   const latest = new WeakMap<Socket, ServerResponse>();
   server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
     latest.set(request.socket, response);

@@ -1,82 +1,22 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
 import { TenantCacheQuota } from '@app/quota';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import { createDataSource } from '../../src/database/data-source';
 import { audit } from '../integration/redis/auditor';
 import { waitUntil } from '../support';
-import { ADMIN_TOKEN, answer, bytes, type Answer } from './support/service';
+import { ServiceProcess } from './support/process';
+import { bytes, type Answer } from './support/service';
 import { Servers } from './support/stacks';
 
 const KB = 1_024;
-const CHILD = join(__dirname, 'support/service-child.cjs');
-
-/** The service in a process of its own. */
-class Process {
-  private output = '';
-  readonly ended: Promise<unknown[]>;
-
-  private constructor(private readonly child: ChildProcess) {
-    child.stdout?.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
-    child.stderr?.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
-    this.ended = once(child, 'exit');
-  }
-
-  static async start(settings: Record<string, string>): Promise<Process> {
-    const env = { ...settings, NODE_ENV: 'test', LOG_LEVEL: 'warn', ADMIN_TOKEN };
-    const child = spawn(process.execPath, [CHILD], {
-      env: { PATH: String(process.env['PATH']), ...env, QUOTA_ENFORCEMENT_ENABLED: 'true' },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const started = new Process(child);
-    await started.says(/^listening (\S+)$/m);
-    return started;
-  }
-
-  get url(): string {
-    return /^listening (\S+)$/m.exec(this.output)?.[1] ?? '';
-  }
-
-  count(pattern: RegExp): number {
-    return [...this.output.matchAll(pattern)].length;
-  }
-
-  async says(pattern: RegExp): Promise<void> {
-    await waitUntil(
-      () => {
-        if (this.child.exitCode !== null) throw new Error(`It ended: ${this.output}`);
-        return pattern.test(this.output);
-      },
-      { timeoutMs: 30_000, what: () => `${String(pattern)} in ${this.output}` },
-    );
-  }
-
-  signal(signal: NodeJS.Signals): void {
-    this.child.kill(signal);
-  }
-
-  async request(method: string, path: string, body?: Uint8Array | string): Promise<Answer> {
-    const headers = { 'X-Tenant-ID': 'acme', Authorization: `Bearer ${ADMIN_TOKEN}` };
-    const init = { method, headers, ...(body !== undefined && { body }) };
-    return answer(await fetch(`${this.url}${path}`, init));
-  }
-
-  /** Its exit code and signal. */
-  async end(): Promise<unknown[]> {
-    return this.ended;
-  }
-
-  kill(): void {
-    if (this.child.exitCode === null) this.child.kill('SIGKILL');
-  }
-}
 
 describe('SIGTERM', () => {
   let servers: Servers;
   let database: DataSource;
   let settings: Record<string, string>;
-  const running: Process[] = [];
+  const running: ServiceProcess[] = [];
 
   beforeAll(async () => {
     servers = await Servers.start();
@@ -99,7 +39,7 @@ describe('SIGTERM', () => {
   it.each(['express', 'fastify'])(
     'on %s lets what is under way end, refuses what is new, and leaves the books in order',
     async (adapter) => {
-      const service = await Process.start({ ...settings, HTTP_ADAPTER: adapter });
+      const service = await ServiceProcess.start({ ...settings, HTTP_ADAPTER: adapter });
       running.push(service);
       await service.request('PUT', '/admin/quotas/acme', JSON.stringify({ quotaMb: 50 }));
       expect((await service.request('PUT', '/cache/kept', bytes(100 * KB))).status).toBeLessThan(
@@ -140,9 +80,46 @@ describe('SIGTERM', () => {
     60_000,
   );
 
+  it.each(['express', 'fastify'])(
+    'on %s lets an answer be read to its end, however slowly within the time it has',
+    async (adapter) => {
+      const service = await ServiceProcess.start({ ...settings, HTTP_ADAPTER: adapter });
+      running.push(service);
+      await service.request('PUT', '/admin/quotas/acme', JSON.stringify({ quotaMb: 50 }));
+      const size = 16 * 1_024 * KB;
+      expect((await service.request('PUT', '/cache/large', bytes(size))).status).toBeLessThan(202);
+
+      const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
+      const idle = connect(Number(new URL(service.url).port), '127.0.0.1');
+      idle.write('GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n');
+      await once(idle, 'data');
+      socket.write('GET /cache/large HTTP/1.1\r\nHost: x\r\nX-Tenant-ID: acme\r\n\r\n');
+      const [first] = (await once(socket, 'data')) as [Buffer];
+      socket.pause();
+      const head = first.subarray(0, first.indexOf('\r\n\r\n')).toString();
+      expect(head).toContain('HTTP/1.1 200 OK');
+      let read = first.length - head.length - 4;
+      socket.on('data', (chunk: Buffer) => (read += chunk.length));
+      socket.pause();
+
+      const began = performance.now();
+      service.signal('SIGTERM');
+      // An idle one goes at once, which is when the server closes.
+      await once(idle.resume(), 'close');
+      await sleep(1_500);
+      expect(read).toBeLessThan(size);
+      socket.resume();
+      await once(socket, 'close');
+      expect(read).toBe(size);
+      expect(await service.end()).toEqual([0, null]);
+      expect(performance.now() - began).toBeLessThan(8_000);
+    },
+    60_000,
+  );
+
   it('ends also when Redis is gone', async () => {
     const { redis } = servers;
-    const service = await Process.start(settings);
+    const service = await ServiceProcess.start(settings);
     running.push(service);
     await service.request('PUT', '/cache/kept', bytes(KB));
     await redis.kill();
