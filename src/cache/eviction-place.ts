@@ -1,5 +1,3 @@
-import { invalidInput } from '../http/problem';
-
 /** Where an eviction goes on in its next call. */
 export interface EvictionPlace {
   /** Of its row in the trail. */
@@ -17,9 +15,9 @@ export function formatPlace({ id, allowanceBytes, at }: EvictionPlace): string {
   return Buffer.from(`${id}.${allowanceBytes}.${at}`).toString('base64url');
 }
 
-/** @throws ProblemException (400) */
-export function parsePlace(text: string): EvictionPlace {
+/** As {@link formatPlace} wrote it; null: it did not. */
+export function parsePlace(text: string): EvictionPlace | null {
   const [, id, allowance, at] = FORM.exec(Buffer.from(text, 'base64url').toString()) ?? [];
-  if (at === undefined) throw invalidInput('resume', 'what the call before has answered');
+  if (at === undefined) return null;
   return { id: Number(id), allowanceBytes: Number(allowance), at };
 }

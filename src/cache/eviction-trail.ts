@@ -43,6 +43,10 @@ const BEGIN = `
   INSERT INTO quota_evictions (tenant_id, actor, reason, target, used_before, used_after)
   VALUES ($1, $2, $3, $4, $5, $5) RETURNING id`;
 
+const IS_OPEN = `
+  SELECT 1 FROM quota_evictions
+  WHERE id = $1 AND tenant_id = $2 AND target = $3::jsonb AND NOT done`;
+
 const ADD = `
   UPDATE quota_evictions SET
     entries = entries + $3, freed_bytes = freed_bytes + $4, used_after = $5, done = $6,
@@ -69,6 +73,11 @@ export class EvictionTrail {
     const { tenant, actor, reason, target } = order;
     const [row] = await this.run(BEGIN, [tenant, actor, reason, target, usedBytes]);
     return Number(row?.['id']);
+  }
+
+  /** Whether it is an eviction of this tenant to this target, and not done. */
+  async isOpen(id: number, { tenant, target }: EvictionOrder): Promise<boolean> {
+    return (await this.run(IS_OPEN, [id, tenant, target])).length === 1;
   }
 
   /** Adds what one call has done. A row of another tenant is left as it is. */

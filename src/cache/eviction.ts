@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { QuotaObserver, QuotaUnavailableError, usedBytes, UsageTracker } from '@app/quota';
+import { invalidInput } from '../http/problem';
 import { CacheStore, type EvictableEntry } from './cache-store';
 import { EvictionTrail, type EvictionCounts, type EvictionOrder } from './eviction-trail';
 import { formatPlace, parsePlace, type EvictionPlace } from './eviction-place';
@@ -50,7 +51,7 @@ export class Eviction {
     resume?: string,
   ): Promise<EvictionReport> {
     const until = performance.now() + MAX_MS;
-    const resumed = resume === undefined ? null : parsePlace(resume);
+    const resumed = resume === undefined ? null : await this.resumed(order, resume);
     const used = usedBytes(await this.tracker.read(order.tenant));
     const begin = async (): Promise<EvictionPlace> => {
       const id = await this.trail.begin(order, used);
@@ -69,6 +70,14 @@ export class Eviction {
       ...{ ...counted, usedBytes: work.used, done: next === null },
       resume: next && formatPlace(next),
     };
+  }
+
+  /** Nothing is removed that no row of the trail tells of. */
+  private async resumed(order: EvictionOrder, resume: string): Promise<EvictionPlace> {
+    const place = parsePlace(resume);
+    if (place !== null && (await this.trail.isOpen(place.id, order))) return place;
+    const allowed = 'what the call before has answered, beside the same target';
+    throw invalidInput('resume', allowed);
   }
 
   /** @returns where to go on; null: nowhere */

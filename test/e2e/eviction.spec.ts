@@ -102,11 +102,15 @@ describe.each(['embedded', 'redis', 'postgres'] as const)('evicting, %s', (store
     const tenant = await service.tenant({ quotaMb: 10 });
     for (const key of ['larger', 'gone', 'same', 'later']) await tenant.put(key, 10, { ttl: 900 });
     const store = service.app.get(CacheStore);
-    const { entries } = await store.evictable(tenant.id, { at: '', limit: 10, all: false });
+    const asked = { limit: 10, all: false };
+    const { entries, here } = await store.evictable(tenant.id, { ...asked, at: '' });
     expect(entries.map(({ key }) => key).sort()).toEqual(['gone', 'larger', 'later', 'same']);
     await tenant.put('larger', 11, { ttl: 900 });
     await tenant.put('later', 10, { ttl: 9_000 });
     await tenant.delete('gone');
+    const { entries: still } = await store.evictable(tenant.id, { ...asked, at: here });
+    // Only this storage knows what was written since.
+    if (stores === 'postgres') expect(still.map(({ key }) => key)).toEqual(['same']);
     for (const entry of entries) {
       const { removed, freedBytes } = await store.evict(tenant.id, entry);
       const isSame = entry.key === 'same';
@@ -199,7 +203,16 @@ it('stops at 1,000 entries, and says that there are more', async () => {
   const { resume, ...first } = await evict();
   expect(first).toEqual(counts);
   const rest = { evicted: 5, freedBytes: 5, usedBytes: 0, done: true, resume: null };
+  for (const [id, body] of [
+    [(await service.tenant()).id, { all: true, resume }],
+    [tenant.id, { targetMb: 0, resume }],
+  ] as const) {
+    expect((await service.admin('POST', `/${id}/evict`, body)).status).toBe(400);
+  }
+  expect(await tenant.used()).toBe(5);
   expect(await evict(resume)).toEqual(rest);
+  const again = { all: true, resume };
+  expect((await service.admin('POST', `/${tenant.id}/evict`, again)).status).toBe(400);
   const { json } = await answer(await service.admin('GET', `/${tenant.id}/evictions`));
   expect(json['items']).toMatchObject([{ evicted: 1_005, freedBytes: 1_005, done: true }]);
   await service.stop();

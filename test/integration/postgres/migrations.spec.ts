@@ -15,6 +15,7 @@ const TABLES = [
   'cache_entries',
   'quota_changes',
   'quota_decisions',
+  'quota_evictions',
   'quota_ledger',
   'quota_ledger_entries',
   'quota_ledger_folds',
