@@ -28,6 +28,7 @@ const ON_QUOTA_CACHE = [`${CORE}/quota-cache.service.spec.ts`];
 const ON_HTTP = ['test/integration/nest/guarded-routes.spec.ts'];
 const ON_QUOTAS = ['test/contract/postgres-quota-store.spec.ts'];
 const ON_USAGE_LOG = ['test/integration/postgres/usage-log.spec.ts'];
+const ON_EVICTION = ['test/e2e/eviction.spec.ts'];
 const ON_RECORDER = [`${CORE}/usage-recorder.spec.ts`];
 
 const plant = (name, file, find, replace, specs) => ({ name, file, find, replace, specs });
@@ -895,5 +896,49 @@ export const MUTANTS = [
     'if (refused && enforced && bytes > limitBytes) return;',
     '',
     ON_RECORDER,
+  ),
+
+  // Evictions, and answers at a shutdown
+  plant(
+    'eviction: takes a value that was rewritten',
+    'src/cache/ledger-cache-store.ts',
+    'const isSame = entry !== null && entry.expiresAt === listed.expiresAt;',
+    'const isSame = entry !== null;',
+    ON_EVICTION,
+  ),
+  plant(
+    'eviction: a target has no end while the tenant writes',
+    'src/cache/eviction.ts',
+    'return used <= targetBytes || counted.freedBytes >= from.allowanceBytes;',
+    'return used <= targetBytes;',
+    ON_EVICTION,
+  ),
+  plant(
+    'eviction: takes what was written since it began',
+    'src/cache/postgres-cache-store.ts',
+    "const before = at === '' ? await this.entries.drawVersion() : Number(at);",
+    'const before = await this.entries.drawVersion();',
+    ON_EVICTION,
+  ),
+  plant(
+    'eviction: goes on with that of another tenant',
+    'src/cache/eviction-trail.ts',
+    'WHERE id = $1 AND tenant_id = $2 AND target = $3::jsonb AND NOT done`;',
+    'WHERE id = $1 OR tenant_id = $2 OR target = $3::jsonb`;',
+    ON_EVICTION,
+  ),
+  plant(
+    'shutdown: cuts an answer on its way',
+    'src/http/server.ts',
+    '  finishAnswers(server);\n',
+    '',
+    ['test/e2e/shutdown.spec.ts'],
+  ),
+  plant(
+    'command line: a change is told to nobody',
+    'libs/quota/src/cli/stores/store-admin.ts',
+    'source,\n      shared,\n      {',
+    'source,\n      null,\n      {',
+    ['test/e2e/command-line-stores.spec.ts'],
   ),
 ];

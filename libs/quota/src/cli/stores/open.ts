@@ -105,11 +105,10 @@ function optionsOf(
 
 /** Null: it is there; otherwise why not. */
 async function connect(redis: RedisClient): Promise<string | null> {
-  let last: string | undefined;
-  redis.on('error', (error: Error) => (last = describeCause(error)));
-  const ready = redis.connect().then(
-    () => null,
-    (error: unknown) => last ?? describeCause(error) ?? 'no reason given',
-  );
-  return Promise.race([ready, sleep(CONNECT_MS, last ?? 'no answer', { ref: false })]);
+  let last = 'it does not answer in time';
+  const failed = (error: unknown): string => (last = describeCause(error) ?? last);
+  redis.on('error', failed);
+  const ready = redis.connect().then(() => null, failed);
+  const late = sleep(CONNECT_MS, undefined, { ref: false }).then(() => last);
+  return Promise.race([ready, late]);
 }
