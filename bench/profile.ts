@@ -1,0 +1,76 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { BenchOptions } from './options';
+import { SHAPE } from './parts/closed';
+import { closedSlice, freshTraffic } from './parts/slice';
+import type { Stand } from './stand/stand';
+import { variantOf } from './variants';
+
+const TOP = 30;
+const WARM_MS = 2_000;
+const MEASURED_MS = 8_000;
+
+/** The parts of Node's .cpuprofile that are read. */
+interface CpuProfile {
+  readonly nodes: readonly {
+    readonly id: number;
+    readonly callFrame: { functionName: string; url: string; lineNumber: number };
+  }[];
+  readonly samples: readonly number[];
+  readonly timeDeltas: readonly number[];
+}
+
+/** Runs one variant under `--cpu-prof`, and prints where its own time goes. */
+export async function profileVariant(stand: Stand, name: string, options: BenchOptions): Promise<void> {
+  const [adapter = 'fastify'] = options.adapters;
+  const dir = await mkdtemp(join(tmpdir(), 'quota-profile-'));
+  try {
+    const flags = ['--cpu-prof', `--cpu-prof-dir=${dir}`];
+    const [subject] = await stand.open(adapter, [variantOf(name)], { flags });
+    if (subject === undefined) throw new Error(`${name} did not start.`);
+    await closedSlice(subject, freshTraffic(SHAPE), { connections: 32, ms: WARM_MS });
+    const load = { connections: 32, ms: MEASURED_MS };
+    const { result, cpuMicros } = await closedSlice(subject, freshTraffic(SHAPE), load);
+    await stand.close();
+    const [file = ''] = await readdir(dir);
+    const profile = JSON.parse(await readFile(join(dir, file), 'utf8')) as CpuProfile;
+    console.log(
+      `${adapter} ${name}: ${Math.round(result.perSecond)}/s, ${cpuMicros.toFixed(1)} µs of processor time each`,
+    );
+    printSelfTimes(profile);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+function printSelfTimes({ nodes, samples, timeDeltas }: CpuProfile): void {
+  const nameOf = new Map(nodes.map(({ id, callFrame }) => [id, nameIn(callFrame)]));
+  const selfTimes = new Map<string, number>();
+  samples.forEach((id, i) => {
+    const name = nameOf.get(id) ?? '?';
+    selfTimes.set(name, (selfTimes.get(name) ?? 0) + (timeDeltas[i] ?? 0));
+  });
+  selfTimes.delete('(idle)');
+  const total = [...selfTimes.values()].reduce((sum, micros) => sum + micros, 0);
+  const sorted = [...selfTimes].sort(([, a], [, b]) => b - a);
+  const show = (title: string, rows: [string, number][]): void => {
+    console.log(`\n${title}`);
+    for (const [name, micros] of rows.slice(0, TOP)) {
+      console.log(`${((micros / total) * 100).toFixed(1).padStart(5)} %  ${name}`);
+    }
+  };
+  show('Self time, all (idle left out)', sorted);
+  show(
+    'Self time, this project',
+    sorted.filter(([name]) => name.includes(' dist/')),
+  );
+}
+
+function nameIn({ functionName, url, lineNumber }: CpuProfile['nodes'][0]['callFrame']): string {
+  const name = functionName === '' ? '(anonymous)' : functionName;
+  if (url === '') return name;
+  const file = url.startsWith('file:') ? relative(process.cwd(), fileURLToPath(url)) : url;
+  return `${name}  ${file.replace(/^.*node_modules\//, '')}:${lineNumber + 1}`;
+}
