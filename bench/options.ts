@@ -31,8 +31,17 @@ export function readOptions(argv: readonly string[]): BenchOptions {
         'run, interleaved. Starts a Redis and a PostgreSQL of its own. Writes bench/RESULTS.md, ' +
         'bench/results.json and plots.',
     )
-    .option('--short', 'under a minute, for CI: ends with 1 when a ratio falls below its floor', false)
-    .option('--variants <names>', 'comma list; bare is always measured', listOf(variantOf), VARIANTS)
+    .option(
+      '--short',
+      'under a minute, for CI: ends with 1 when a ratio falls below its floor',
+      false,
+    )
+    .option(
+      '--variants <names>',
+      'comma list; bare is always measured',
+      listOf(variantOf),
+      VARIANTS,
+    )
     .option('--adapters <names>', `comma list of ${ADAPTERS.join(', ')}`, oneOf(ADAPTERS), ADAPTERS)
     .option('--parts <names>', `comma list of ${PARTS.join(', ')}`, oneOf(PARTS), PARTS)
     .option('--rounds <number>', 'rounds over all variants', positive, 5)

@@ -23,7 +23,11 @@ interface CpuProfile {
 }
 
 /** Runs one variant under `--cpu-prof`, and prints where its own time goes. */
-export async function profileVariant(stand: Stand, name: string, options: BenchOptions): Promise<void> {
+export async function profileVariant(
+  stand: Stand,
+  name: string,
+  options: BenchOptions,
+): Promise<void> {
   const [adapter = 'fastify'] = options.adapters;
   const dir = await mkdtemp(join(tmpdir(), 'quota-profile-'));
   try {
@@ -61,11 +65,31 @@ function printSelfTimes({ nodes, samples, timeDeltas }: CpuProfile): void {
       console.log(`${((micros / total) * 100).toFixed(1).padStart(5)} %  ${name}`);
     }
   };
-  show('Self time, all (idle left out)', sorted);
+  const byHome = new Map<string, number>();
+  for (const [name, micros] of sorted) {
+    const home = homeOf(name);
+    byHome.set(home, (byHome.get(home) ?? 0) + micros);
+  }
+  show(
+    'Self time by home (idle left out)',
+    [...byHome].sort(([, a], [, b]) => b - a),
+  );
+  show('Self time by function', sorted);
   show(
     'Self time, this project',
     sorted.filter(([name]) => name.includes(' dist/')),
   );
+}
+
+/** The package or folder that a function is from. */
+function homeOf(name: string): string {
+  const file = name.split('  ')[1] ?? name;
+  if (file.startsWith('dist/')) return file.split('/').slice(0, 3).join('/');
+  if (file.startsWith('node:')) return file.split(/[/:]/).slice(0, 3).join(':');
+  return file
+    .split('/')
+    .slice(0, file.startsWith('@') ? 2 : 1)
+    .join('/');
 }
 
 function nameIn({ functionName, url, lineNumber }: CpuProfile['nodes'][0]['callFrame']): string {

@@ -50,20 +50,43 @@ export async function measureSweeps(
   const subjects = await stand.open(adapter, SWEPT, { quotaCacheMaxTenants: MANY_TENANTS });
   const load = { connections: 32, ms: options.seconds * 1_000 };
   const rows: SweepRow[] = [];
+  for (const subject of guardsOf(subjects)) await subject.ask('countCache');
   for (const tenants of TENANTS) {
     const shape = { tenants, keys: tenants === 1 ? 10_000 : 100, bytes: 1_024 };
-    rows.push(...(await sweepPoint(subjects, { sweep: 'tenants', at: tenants }, shape, load, progress)));
+    const point = { sweep: 'tenants' as const, at: tenants };
+    const swept = await sweepPoint(subjects, point, shape, load, progress);
+    rows.push(...(tenants === 100 ? await withHitRates(swept, subjects) : swept));
   }
   for (const bytes of SIZES) {
     const shape = { tenants: 100, keys: 100, bytes };
     const width = bytes > 1_048_576 ? { ...load, connections: 8 } : load;
-    rows.push(...(await sweepPoint(subjects, { sweep: 'bytes', at: bytes }, shape, width, progress)));
+    rows.push(
+      ...(await sweepPoint(subjects, { sweep: 'bytes', at: bytes }, shape, width, progress)),
+    );
   }
-  for (const subject of subjects) {
-    if (subject.variant.kind === 'guard') rows.push(...(await sweepLedgers(subject, load, progress)));
+  for (const subject of guardsOf(subjects)) {
+    rows.push(...(await sweepLedgers(subject, load, progress)));
   }
   await stand.close();
   return rows;
+}
+
+function guardsOf(subjects: readonly Subject[]): Subject[] {
+  return subjects.filter(({ variant }) => variant.kind === 'guard');
+}
+
+async function withHitRates(
+  rows: readonly SweepRow[],
+  subjects: readonly Subject[],
+): Promise<SweepRow[]> {
+  const found: SweepRow[] = [];
+  for (const row of rows) {
+    const subject = guardsOf(subjects).find(({ settings }) => settings.variant === row.variant);
+    const counts = await subject?.ask('cacheCounts');
+    const cacheHitRate = counts && counts.hits / (counts.hits + counts.misses);
+    found.push(cacheHitRate === undefined ? row : { ...row, cacheHitRate });
+  }
+  return found;
 }
 
 async function sweepPoint(

@@ -57,10 +57,7 @@ export class Subject {
   }
 
   /** @throws Error with what the subject says. */
-  ask<K extends keyof SubjectCommands>(
-    command: K,
-    ...[argument]: Argument<K>
-  ): Promise<Result<K>> {
+  ask<K extends keyof SubjectCommands>(command: K, ...[argument]: Argument<K>): Promise<Result<K>> {
     const id = this.asked++;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve: resolve as (result: unknown) => void, reject });
