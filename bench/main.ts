@@ -13,6 +13,7 @@ import { Progress } from './report/progress';
 import { loadResults, saveResults, type Results } from './report/results';
 import { runShort } from './short';
 import { Stand } from './stand/stand';
+import type { Adapter } from './variants';
 
 async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2));
@@ -21,30 +22,36 @@ async function main(): Promise<void> {
   try {
     if (options.profile !== undefined) await profileVariant(stand, options.profile, options);
     else if (options.short) process.exitCode = (await runShort(stand)) ? 0 : 1;
-    else await writeAll(await measureAll(stand, options));
+    else await measureAll(stand, options);
   } finally {
     await stand.stop();
   }
 }
 
-async function measureAll(stand: Stand, options: BenchOptions): Promise<Results> {
+/** Writes after each part what there is, so that a part that fails costs none of the others. */
+async function measureAll(stand: Stand, options: BenchOptions): Promise<void> {
   const { rounds, seconds, openSeconds, parts, adapters } = options;
   const began = Date.now();
   const machine = await describeMachine(await stand.versions());
   const progress = new Progress(stepsOf(options));
+  const at = `${new Date(began).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+  const nothing = { closed: [], open: [], sweeps: [], below: [], memory: [] };
+  let results: Results = { machine, at, minutes: 0, rounds, seconds, openSeconds, ...nothing };
+  const keep = async (found: Partial<Results>): Promise<void> => {
+    results = { ...results, ...found, minutes: (Date.now() - began) / 60_000 };
+    await writeAll(results);
+  };
   try {
-    const routes = await measureRoutes(stand, options, progress);
-    const sweeps = parts.includes('sweeps')
-      ? await measureSweeps(stand, adapters.at(-1) ?? 'fastify', options, progress)
-      : [];
-    const below = parts.includes('below') ? await measureBelow(stand, progress) : [];
-    const memory = parts.includes('memory') ? await measureMemory(stand, progress) : [];
-    const at = new Date(began).toISOString().slice(0, 16).replace('T', ' ');
-    const minutes = (Date.now() - began) / 60_000;
-    return {
-      ...{ machine, at: `${at} UTC`, minutes, rounds, seconds, openSeconds },
-      ...{ ...routes, sweeps, below, memory },
-    };
+    for (const adapter of hasRoutes(options) ? adapters : []) {
+      const { closed, open } = await measureRoutes(stand, adapter, options, progress);
+      await keep({ closed: [...results.closed, ...closed], open: [...results.open, ...open] });
+    }
+    if (parts.includes('below')) await keep({ below: await measureBelow(stand, progress) });
+    if (parts.includes('memory')) await keep({ memory: await measureMemory(stand, progress) });
+    if (parts.includes('sweeps')) {
+      const adapter = adapters.at(-1) ?? 'fastify';
+      await keep({ sweeps: await measureSweeps(stand, adapter, options, progress) });
+    }
   } finally {
     progress.stop();
   }
@@ -52,22 +59,21 @@ async function measureAll(stand: Stand, options: BenchOptions): Promise<Results>
 
 async function measureRoutes(
   stand: Stand,
+  adapter: Adapter,
   options: BenchOptions,
   progress: Progress,
 ): Promise<{ closed: ClosedRow[]; open: OpenRow[] }> {
-  const { parts, adapters, variants } = options;
-  const closed: ClosedRow[] = [];
-  const open: OpenRow[] = [];
-  if (!parts.includes('closed') && !parts.includes('open')) return { closed, open };
-  for (const adapter of adapters) {
-    const subjects = await stand.open(adapter, variants);
-    await warmUp(subjects, progress);
-    if (parts.includes('open')) open.push(...(await measureOpen(subjects, options, progress)));
-    if (parts.includes('closed'))
-      closed.push(...(await measureClosed(subjects, options, progress)));
-    await stand.close();
-  }
+  const { parts, variants } = options;
+  const subjects = await stand.open(adapter, variants);
+  await warmUp(subjects, progress);
+  const open = parts.includes('open') ? await measureOpen(subjects, options, progress) : [];
+  const closed = parts.includes('closed') ? await measureClosed(subjects, options, progress) : [];
+  await stand.close();
   return { closed, open };
+}
+
+function hasRoutes({ parts }: BenchOptions): boolean {
+  return parts.includes('closed') || parts.includes('open');
 }
 
 function stepsOf(options: BenchOptions): number {
@@ -79,8 +85,7 @@ function stepsOf(options: BenchOptions): number {
     below: belowSteps(),
     memory: memorySteps(),
   };
-  const warm = parts.includes('closed') || parts.includes('open');
-  const warmUps = warm ? adapters.length * variants.length : 0;
+  const warmUps = hasRoutes(options) ? adapters.length * variants.length : 0;
   return parts.reduce((sum, part) => sum + steps[part], warmUps);
 }
 

@@ -1,3 +1,4 @@
+import { NotServedError } from '../load/send';
 import type { BenchOptions } from '../options';
 import type { Progress } from '../report/progress';
 import type { Subject } from '../stand/subject-process';
@@ -56,7 +57,10 @@ export async function measureClosed(
   return rows;
 }
 
-/** So that the first round is not slower for being the first. */
+/**
+ * So that the first round is not slower for being the first. A cold variant may answer with an error;
+ * whether it does when it is warm, the rounds will tell.
+ */
 export async function warmUp(
   subjects: readonly Subject[],
   progress: Progress,
@@ -64,6 +68,12 @@ export async function warmUp(
 ): Promise<void> {
   for (const subject of subjects) {
     progress.step(`${subject.settings.adapter} ${subject.settings.variant}, warm-up`);
-    await closedSlice(subject, freshTraffic(SHAPE), { connections: 32, ms });
+    for (const connections of [4, 32]) {
+      try {
+        await closedSlice(subject, freshTraffic(SHAPE), { connections, ms: ms / 2 });
+      } catch (error) {
+        if (!(error instanceof NotServedError)) throw error;
+      }
+    }
   }
 }

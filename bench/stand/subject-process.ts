@@ -9,7 +9,11 @@ import { variantOf, type Variant } from '../variants';
 const MAIN = join(__dirname, '../subject/main.js');
 const START_MS = 30_000;
 
-type Waiting = { resolve: (result: unknown) => void; reject: (error: Error) => void };
+interface Waiting {
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
 type Argument<K extends keyof SubjectCommands> = Parameters<SubjectCommands[K]>;
 type Result<K extends keyof SubjectCommands> = Awaited<ReturnType<SubjectCommands[K]>>;
 

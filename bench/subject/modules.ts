@@ -1,6 +1,6 @@
 import { EnforceCacheQuota, keyFromParam, quotaRedisOptions, QuotaModule } from '@app/quota';
 import { ThrottlerStorageRedisService } from '@nest-lab/throttler-storage-redis';
-import { UseGuards, type DynamicModule, type ModuleMetadata } from '@nestjs/common';
+import { Module, UseGuards, type DynamicModule, type ModuleMetadata } from '@nestjs/common';
 import { ThrottlerGuard, ThrottlerModule } from '@nestjs/throttler';
 import { once } from 'node:events';
 import { Redis, type RedisOptions } from 'ioredis';
@@ -11,6 +11,7 @@ import { LIMITER, RlfGuard } from './rlf.guard';
 import { LIMIT, WINDOW_MS, type SubjectSettings } from './settings';
 import { storeController } from './store.controller';
 
+@Module({})
 class SubjectModule {}
 
 /** The application of a variant: one route, and what stands before it. */
