@@ -17,6 +17,7 @@ export async function writeReport(results: Results, plots: readonly string[]): P
     '# Results of the benchmark',
     'Written by `npm run bench`; not by hand.',
     conditions(results),
+    ...(results.machine.loadBefore > QUIET_LOAD ? [BUSY] : []),
     ...['## Goals', goalTable(results)],
     ...['## Throughput', CLOSED, images('throughput'), closedSection(results)],
     ...['## Latency', OPEN, images('latency'), openSection(results)],
@@ -26,6 +27,13 @@ export async function writeReport(results: Results, plots: readonly string[]): P
   const file = join(RESULTS_FOLDER, 'RESULTS.md');
   await writeFile(file, await format(text, { ...(await resolveConfig(file)), filepath: file }));
 }
+
+/** Load before a run up to which its figures can be compared with those of another. */
+const QUIET_LOAD = 0.5;
+
+const BUSY = `**The machine was busy with something else before this run began. Its figures do not say what the guard
+costs: latencies are those of a machine that lacks processors, and the ratios lie far apart. Run it again on a
+quiet one.**`;
 
 const CLOSED = `Closed loop: each connection sends its next request when the last was answered. 100 tenants, 100 keys
 each, bodies of 1 KB. A ratio is to the bare route of the same round. "µs of processor" is what the

@@ -11,14 +11,22 @@ export function closedSection({ closed }: Results): string {
     const name = `${row.adapter}, ${row.connections} connections`;
     groups.set(name, [...(groups.get(name) ?? []), row]);
   }
-  const head = ['variant', 'requests/s', 'by the bare route', 'µs of processor'];
+  const head = [
+    'variant',
+    'requests/s',
+    'by the bare route',
+    'µs of processor',
+    'by the bare route',
+  ];
   return [...groups]
     .map(([name, rows]) => {
+      const bare = median(rows.find(({ variant }) => variant === 'bare')?.cpuMicros ?? []);
       const cells = rows.map((row) => [
         row.variant,
         spread(row.perSecond),
         row.problem === undefined ? spread(row.ratios, 2) : 'answers with errors',
         spread(row.cpuMicros),
+        number(median(row.cpuMicros) / bare, 2),
       ]);
       return `### ${name}\n\n${table(head, cells)}`;
     })
