@@ -6,6 +6,7 @@ import type { Stand } from '../stand/stand';
 import type { Subject } from '../stand/subject-process';
 import { filledKey } from '../subject/control';
 import { variantOf, type Adapter } from '../variants';
+import { warmUp } from './closed';
 import { interleaved, ratiosToBare } from './rounds';
 import { closedSlice, freshTraffic } from './slice';
 
@@ -37,7 +38,9 @@ export interface SweepRow {
 
 export function sweepSteps(): number {
   const points = TENANTS.length + SIZES.length;
-  return ROUNDS * (points * SWEPT.length + LEDGERS.length * GUARDS.length) + GUARDS.length;
+  return (
+    ROUNDS * (points * SWEPT.length + LEDGERS.length * GUARDS.length) + GUARDS.length + SWEPT.length
+  );
 }
 
 /** Whether the number of tenants, the size of entries or that of the ledger changes what a write costs. */
@@ -50,6 +53,7 @@ export async function measureSweeps(
   const subjects = await stand.open(adapter, SWEPT, { quotaCacheMaxTenants: MANY_TENANTS });
   const load = { connections: 32, ms: options.seconds * 1_000 };
   const rows: SweepRow[] = [];
+  await warmUp(subjects, progress);
   for (const subject of guardsOf(subjects)) await subject.ask('countCache');
   for (const tenants of TENANTS) {
     const shape = { tenants, keys: tenants === 1 ? 10_000 : 100, bytes: 1_024 };
