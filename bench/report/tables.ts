@@ -1,7 +1,8 @@
 import { spreadOf } from '../statistics';
 
-/** A table of Markdown; numbers to the right of the first column. */
+/** A table of Markdown; numbers to the right of the first column. Says so where there is nothing. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  if (rows.length === 0) return 'Not measured in this run.';
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   const rule = head.map((_, i) => (i === 0 ? '---' : '--:'));
   return [line(head), line(rule), ...rows.map(line)].join('\n');
