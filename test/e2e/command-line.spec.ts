@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { run } from '../../libs/quota/src/cli/program';
 import { freePort, waitUntil } from '../support';
 import { ADMIN_TOKEN, MB, Service } from './support/service';
@@ -131,6 +132,9 @@ it('evicts until the target is reached, and what is used is exact afterwards', a
   expect(await json('reconcile', 'full')).toMatchObject([{ driftBytes: 0, usedBytes: 0 }]);
 });
 
+/** ms between two writes of one of four writers. */
+const PAUSE_MS = 20;
+
 it('comes to an end though the tenant goes on writing', async () => {
   await quota('set', 'busy', '--limit', '100');
   let writing = true;
@@ -143,7 +147,11 @@ it('comes to an end though the tenant goes on writing', async () => {
     await Promise.all(Array.from({ length: 10 }, (_, i) => write(n + i)));
   }
   const writers = [0, 1, 2, 3].map(async (lane) => {
-    for (let n = lane; writing; n += 4) await (await write(n % 1_500)).arrayBuffer();
+    for (let n = lane; writing; n += 4) {
+      await (await write(n % 1_500)).arrayBuffer();
+      // It goes on, and leaves the eviction its share of two processors.
+      await pause(PAUSE_MS);
+    }
   });
   const { code, out } = await quota('evict', 'busy', '--all', '--reason', 'too busy');
   writing = false;

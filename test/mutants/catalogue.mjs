@@ -712,8 +712,8 @@ export const MUTANTS = [
   plant(
     'lapsed: what was let go may still be nothing',
     `${MEMORY}/tenant-ledger.ts`,
-    'if (lapsed) this.lapsedBytes -= bytes;\n    else',
-    'if (!lapsed)',
+    'this.lapsedBytes = this.lapsed.size === 0 ? 0 : this.lapsedBytes - bytes;',
+    'this.lapsedBytes += 0;',
     ON_MEMORY,
   ),
   plant(

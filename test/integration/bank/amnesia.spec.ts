@@ -45,7 +45,9 @@ it.each(Object.keys(wipes))('%s: what is stored still counts, and is found again
   expect(one.errors.concat(other.errors).map(({ error }) => error)).toContain('usage_lost');
   await world.settled(tenant);
   const left = HARD - world.storage.held(tenant);
-  expect(await other.put(tenant, 'too much', left + 1)).toBe('refused');
+  const before = other.errors.length;
+  const outcome = await other.put(tenant, 'too much', left + 1);
+  expect([outcome, other.errors.slice(before)]).toEqual(['refused', []]);
   expect(await other.put(tenant, 'last', left)).toBe('stored');
   await world.settled(tenant);
 });
