@@ -54,6 +54,9 @@ export class QuotaLog implements OnModuleInit {
       const fields = { tenantId: loggable(tenant), driftBytes, ...causes, usedBytes };
       logger[level](fields, 'quota_reconciled');
     });
+    observer.on('lapsed', ({ tenant, found, letGo }) => {
+      logger.info({ tenantId: loggable(tenant), found, letGo }, 'quota_lapsed');
+    });
     observer.on('degraded', (event) => this.degraded(event));
     observer.on('folded', ({ tenant, bytes, items }) => {
       logger.info({ tenantId: loggable(tenant), bytes, items }, 'quota_folded');

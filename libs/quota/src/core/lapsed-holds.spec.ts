@@ -32,9 +32,13 @@ class Storage extends UsageSource {
 function setUp({ storage = new Storage() }: { storage?: Storage | null } = {}) {
   let now = 1_000;
   const tracker = new MemoryUsageTracker(() => now);
+  const observer = new QuotaObserver();
   const errors: string[] = [];
-  const reconciler = new Reconciler(tracker, storage, new QuotaObserver());
-  const holds = new LapsedHolds(tracker, reconciler, (_error, tenant) => errors.push(tenant));
+  const told: string[] = [];
+  observer.on('error', ({ operation, tenant }) => errors.push(`${operation} ${tenant}`));
+  observer.on('lapsed', ({ tenant, found, letGo }) => told.push(`${tenant} ${letGo}/${found}`));
+  const reconciler = new Reconciler(tracker, storage, observer);
+  const holds = new LapsedHolds(tracker, reconciler, observer);
   const reserve = async (tenant: string, key: string, bytes: number, holdMs: number) => {
     const write = { tenant, id: randomUUID(), key, bytes, limits: LIMITS, enforce: true };
     const reply = await tracker.reserve({ ...write, stamp: 0, holdMs, keep: true });
@@ -55,12 +59,12 @@ function setUp({ storage = new Storage() }: { storage?: Storage | null } = {}) {
     const { committedBytes, reservedBytes } = await tracker.read(tenant);
     return [committedBytes, reservedBytes];
   };
-  return { tracker, storage: storage!, holds, errors, reserve, lapse, sweep, used };
+  return { tracker, storage: storage!, holds, errors, told, reserve, lapse, sweep, used };
 }
 
 describe('LapsedHolds', () => {
   it('counts what was stored, and lets the rest go', async () => {
-    const { storage, holds, lapse, sweep, used } = setUp();
+    const { storage, holds, told, lapse, sweep, used } = setUp();
     await lapse('acme', 'stored', 40);
     await lapse('acme', 'smaller', 50);
     await lapse('acme', 'never', 60);
@@ -72,7 +76,10 @@ describe('LapsedHolds', () => {
     expect(await sweep('acme')).toBe(true);
     await holds.idle();
     expect(await used('acme')).toEqual([47, 0]);
+    expect(told).toEqual(['acme 3/3']);
     expect(await sweep('acme')).toBe(false);
+    await holds.idle();
+    expect(told).toHaveLength(1);
   });
 
   it('at no moment has less counted than is stored', async () => {
@@ -141,7 +148,7 @@ describe('LapsedHolds', () => {
     storage.failing = true;
     await sweep('acme');
     await holds.idle();
-    expect(errors).toEqual(['acme']);
+    expect(errors).toEqual(['lapsed acme']);
     expect(await used('acme')).toEqual([0, 40]);
     storage.failing = false;
     expect(await sweep('acme')).toBe(true);

@@ -1,3 +1,5 @@
+import { errorEvent } from './error-event';
+import type { QuotaObserver } from './observer';
 import type { Reconciler } from './reconciler';
 import { TenantQueue } from './tenant-queue';
 import type { UsageTracker } from './usage-tracker';
@@ -18,9 +20,13 @@ export class LapsedHolds {
   constructor(
     private readonly tracker: UsageTracker,
     private readonly reconciler: Reconciler,
-    onError: (error: unknown, tenant: string) => void,
+    private readonly observer: QuotaObserver,
   ) {
-    this.queue = new TenantQueue(AT_ONCE, (tenant) => this.lookAfter(tenant), onError);
+    this.queue = new TenantQueue(
+      AT_ONCE,
+      (tenant) => this.lookAfter(tenant),
+      (error, tenant) => observer.emit('error', errorEvent('lapsed', error, tenant)),
+    );
   }
 
   /** Takes note of what a sweep said. */
@@ -40,6 +46,7 @@ export class LapsedHolds {
 
   private async lookAfter(tenant: string): Promise<void> {
     let cursor: string | null = null;
+    let [found, letGo] = [0, 0];
     do {
       const page: Awaited<ReturnType<UsageTracker['lapsed']>> = await this.tracker.lapsed(
         tenant,
@@ -49,8 +56,10 @@ export class LapsedHolds {
       const keys = [...new Set(page.holds.map(({ key }) => key))];
       const inLine = new Set(await this.reconciler.verify(tenant, keys));
       const ids = page.holds.filter(({ key }) => inLine.has(key)).map(({ id }) => id);
-      if (ids.length > 0) await this.tracker.letGo(tenant, ids);
+      if (ids.length > 0) letGo += await this.tracker.letGo(tenant, ids);
+      found += page.holds.length;
       cursor = page.next;
     } while (cursor !== null);
+    if (found > 0) this.observer.emit('lapsed', { tenant, found, letGo });
   }
 }

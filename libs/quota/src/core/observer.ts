@@ -80,6 +80,8 @@ export interface QuotaEvents {
     /** True: it was its turn in the round of all tenants; false: somebody asked. */
     readonly routine: boolean;
   };
+  /** The storage was asked about reservations that had lapsed; those that were not let go come again. */
+  lapsed: { readonly tenant: string; readonly found: number; readonly letGo: number };
   /** What one round of the sweep has reaped, of all tenants; rounds that found nothing say nothing. */
   swept: {
     readonly expiredEntries: number;
@@ -117,6 +119,7 @@ export class QuotaObserver {
     rollout: [],
     recorded: [],
     reconciled: [],
+    lapsed: [],
     swept: [],
   };
 

@@ -61,9 +61,10 @@ export class UsageUpkeep {
   ) {
     this.recovery = new Recovery(parts);
     const { tracker, reconciler } = parts;
-    const onError = (error: unknown, tenant: string): void => this.tell('reconcile', error, tenant);
-    this.unsettled = new UnsettledTenants(tracker, reconciler, onError);
-    this.lapsed = new LapsedHolds(tracker, reconciler, onError);
+    this.unsettled = new UnsettledTenants(tracker, reconciler, (error, tenant) =>
+      this.tell('reconcile', error, tenant),
+    );
+    this.lapsed = new LapsedHolds(tracker, reconciler, parts.observer);
   }
 
   start(): void {
