@@ -1,5 +1,5 @@
 // The service as a process of its own that kills itself, with SIGKILL, at the point that KILL_AT names,
-// once a request has come for a key that begins with "fatal". Otherwise as test/e2e/support/service-child.cjs.
+// once a request has come for a key that begins with "fatal"; at "stored late" it goes on. Otherwise as test/e2e/support/service-child.cjs.
 const { join } = require('node:path');
 require('../../support/swc-hook.cjs');
 
@@ -14,18 +14,19 @@ const { parseSettings } = require(join(ROOT, 'src/config/settings.ts'));
 const method = {
   'stored, not committed': 'put',
   'stored late, not committed': 'put',
+  'stored late': 'put',
   'deleted, not told': 'delete',
 }[process.env.KILL_AT];
 if (method !== undefined) {
   const real = PostgresEntryRepository.prototype[method];
   PostgresEntryRepository.prototype[method] = async function (tenant, key, ...rest) {
     const fatal = key.startsWith('fatal');
-    if (fatal && process.env.KILL_AT === 'stored late, not committed') {
+    if (fatal && process.env.KILL_AT.startsWith('stored late')) {
       process.stdout.write('reserved\n');
       await new Promise((resolve) => process.stdin.once('data', resolve));
     }
     const done = await real.call(this, tenant, key, ...rest);
-    if (fatal) {
+    if (fatal && process.env.KILL_AT !== 'stored late') {
       process.kill(process.pid, 'SIGKILL');
       await new Promise(() => undefined);
     }

@@ -160,6 +160,36 @@ describe('a process that is killed', () => {
   }, 60_000);
 });
 
+describe('a process that stands still beyond its deadline', () => {
+  it('is beyond the limit by what it stores then, until it has undone it', async () => {
+    const tenant = await survivor.tenant({ quotaMb: 1 });
+    const [kept, late, other] = [700_000, 300_000, 300_000];
+    await tenant.put('stays', kept);
+    const { url, says, goOn } = await dying('stored late');
+    const headers = { 'X-Tenant-ID': tenant.id };
+    const put = fetch(`${url}/cache/fatal`, { method: 'PUT', headers, body: Buffer.alloc(late) });
+    await says('reserved');
+    // Its key was looked into, and nothing was there.
+    await settles(tenant, kept);
+    expect((await tenant.put('other', other)).status).toBe(201);
+    goOn();
+    let [answered, most, beyondMs] = [false, 0, 0];
+    const answer = put.finally(() => (answered = true));
+    for (let began = 0; !answered;) {
+      const bytes = await stored(tenant);
+      most = Math.max(most, bytes);
+      if (bytes > kept + other) beyondMs = performance.now() - (began ||= performance.now());
+    }
+    expect((await answer).status).toBe(429);
+    expect(most).toBeLessThanOrEqual(kept + other + late);
+    expect(await stored(tenant)).toBe(kept + other);
+    expect(await tenant.used()).toBe(kept + other);
+    if (process.env['FIGURES'] !== undefined) {
+      process.stdout.write(`stored ${most} of ${2 ** 20} bytes, for ${beyondMs} ms\n`);
+    }
+  }, 60_000);
+});
+
 describe('a tenant that is deleted', () => {
   it('is counted right though a process stores a value of the life before, and dies', async () => {
     const tenant = await survivor.tenant({ quotaMb: 1 });
