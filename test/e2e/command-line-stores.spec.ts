@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { QuotaChange } from '@app/quota';
 import { DataSource } from 'typeorm';
-import { run } from '../../libs/quota/src/cli/program';
 import { freePort, waitUntil } from '../support';
+import { runWith, type End } from './support/command-line';
 import { ADMIN_TOKEN, MB, Service, type Tenant } from './support/service';
 import { Servers } from './support/stacks';
 
@@ -29,22 +29,6 @@ afterAll(async () => {
   await Promise.all(services.map((service) => service.stop()));
   await servers.stop();
 });
-
-interface End {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function runWith(env: Record<string, string>, args: readonly string[]): Promise<End> {
-  let [out, err] = ['', ''];
-  const code = await run(args, {
-    env,
-    out: { write: (text) => (out += text) },
-    err: { write: (text) => (err += text) },
-  });
-  return { code, out, err };
-}
 
 /** By the service's variables; there is no token, and the URL leads nowhere. */
 const quota = (...args: string[]): Promise<End> =>

@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { run } from '../../libs/quota/src/cli/program';
 import { freePort, waitUntil } from '../support';
+import { runWith, type End } from './support/command-line';
 import { ADMIN_TOKEN, MB, Service } from './support/service';
 import { Servers } from './support/stacks';
 
@@ -25,22 +25,6 @@ afterAll(async () => {
 beforeEach(async () => {
   await quota('rollout', 'everyone');
 });
-
-interface End {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function runWith(env: Record<string, string>, args: readonly string[]): Promise<End> {
-  let [out, err] = ['', ''];
-  const code = await run(args, {
-    env,
-    out: { write: (text) => (out += text) },
-    err: { write: (text) => (err += text) },
-  });
-  return { code, out, err };
-}
 
 const quota = (...args: string[]): Promise<End> =>
   runWith({ ADMIN_TOKEN }, ['--url', service.url, ...args]);
