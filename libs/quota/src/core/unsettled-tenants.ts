@@ -19,9 +19,9 @@ interface Pace {
 
 /**
  * Looks after tenants of which something unknown may have been stored: after a drop, by a write of the
- * life that ended, or under a reservation without a key that lapsed. With a storage to ask the tenant is reconciled; without one there is
- * nothing to find out. What could not be done stays unsettled in the ledger, so the next sweep, of any
- * instance, tells of it again.
+ * life that ended, or under a reservation without a key that lapsed. With a storage to ask the tenant
+ * is reconciled; without one there is nothing to find out. What could not be done stays unsettled in the
+ * ledger, so the next sweep, of any instance, tells of it again.
  */
 export class UnsettledTenants {
   /** Of the number that the sweep said. */
