@@ -232,9 +232,11 @@ describe('Instances that start together', () => {
 
   it('give a start up that a link holds once it is connected', async () => {
     const databaseUrl = new URL(await server.createDatabase());
+    let greeted = 0;
     // Lets the greeting through, and no question about migrations.
     const link = createServer((near) => {
-      const far = createConnection(Number(databaseUrl.port), '127.0.0.1');
+      const far = createConnection(server.port, '127.0.0.1');
+      far.once('data', () => (greeted += 1));
       for (const socket of [near, far]) socket.on('error', () => undefined);
       near.on('close', () => far.destroy());
       far.pipe(near);
@@ -243,7 +245,8 @@ describe('Instances that start together', () => {
     await new Promise<void>((resolve) => link.listen(0, '127.0.0.1', resolve));
     databaseUrl.port = String((link.address() as AddressInfo).port);
     const started = createDataSource({ databaseUrl: databaseUrl.href, dataDir: 'unused' });
-    await expect(started).rejects.toThrow('timeout');
+    await expect(started).rejects.toThrow('Query read timeout');
+    expect(greeted).toBe(1);
     link.close();
   }, 30_000);
 
