@@ -54,7 +54,8 @@ module.exports = {
       },
     ],
   },
-  transformIgnorePatterns: [`/node_modules/(?!(${ESM_PACKAGES.join('|')})/)`],
+  // Also where one lies in the folder of the package that needs it.
+  transformIgnorePatterns: [`/node_modules/(?!(.*/node_modules/)?(${ESM_PACKAGES.join('|')})/)`],
 
   // Only with --coverage; how much there must be is in scripts/coverage.mjs.
   collectCoverageFrom: ['libs/quota/src/**/*.ts', '!**/*.spec.ts', '!libs/quota/src/**/index.ts'],

@@ -17,6 +17,7 @@ interface CpuProfile {
   readonly nodes: readonly {
     readonly id: number;
     readonly callFrame: { functionName: string; url: string; lineNumber: number };
+    readonly children?: readonly number[];
   }[];
   readonly samples: readonly number[];
   readonly timeDeltas: readonly number[];
@@ -44,6 +45,7 @@ export async function profileVariant(
       `${adapter} ${name}: ${Math.round(result.perSecond)}/s, ${cpuMicros.toFixed(1)} µs of processor time each`,
     );
     printSelfTimes(profile);
+    printTotalTimes(profile);
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
@@ -79,6 +81,36 @@ function printSelfTimes({ nodes, samples, timeDeltas }: CpuProfile): void {
     'Self time, this project',
     sorted.filter(([name]) => name.includes(' dist/')),
   );
+}
+
+/**
+ * Time of a function with all that it called, once for each stack it is in. What it awaits is not
+ * among it: that runs on a stack of its own.
+ */
+function printTotalTimes({ nodes, samples, timeDeltas }: CpuProfile): void {
+  const own = new Map<number, number>();
+  samples.forEach((id, i) => own.set(id, (own.get(id) ?? 0) + (timeDeltas[i] ?? 0)));
+  const byId = new Map(nodes.map((node) => [node.id, node]));
+  const totals = new Map<string, number>();
+  let all = 0;
+  const walk = (id: number, above: ReadonlySet<string>): number => {
+    const node = byId.get(id);
+    if (node === undefined) return 0;
+    const name = nameIn(node.callFrame);
+    if (name === '(idle)') return 0;
+    const outermost = !above.has(name);
+    const inside = outermost ? new Set(above).add(name) : above;
+    let micros = own.get(id) ?? 0;
+    for (const child of node.children ?? []) micros += walk(child, inside);
+    if (outermost) totals.set(name, (totals.get(name) ?? 0) + micros);
+    return micros;
+  };
+  if (nodes[0] !== undefined) all = walk(nodes[0].id, new Set());
+  const rows = [...totals].sort(([, a], [, b]) => b - a).slice(1, TOP * 2 + 1);
+  console.log('\nTotal time by function (idle left out)');
+  for (const [name, micros] of rows) {
+    console.log(`${((micros / all) * 100).toFixed(1).padStart(5)} %  ${name}`);
+  }
 }
 
 /** The package or folder that a function is from. */

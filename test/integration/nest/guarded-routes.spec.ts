@@ -1,4 +1,5 @@
 import type { INestApplication } from '@nestjs/common';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { connect, type Server } from 'node:net';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
@@ -425,3 +426,22 @@ function raw(url: string, request: string): Promise<string> {
     socket.on('error', reject);
   });
 }
+
+describe("requests made by Fastify's inject(), as in tests", () => {
+  it('are charged like those that come through a socket', async () => {
+    const { app } = await startApplication('fastify', {});
+    try {
+      const { statusCode, headers } = await (app as NestFastifyApplication).inject({
+        method: 'PUT',
+        url: '/store/a',
+        headers: { 'X-Tenant-ID': TENANT, 'content-type': 'application/json' },
+        payload: '{"a":1}',
+      });
+      expect(statusCode).toBe(200);
+      expect(headers['x-cache-quota-used']).toBe('0.000007');
+      expect(await app.get(UsageTracker).read(TENANT)).toMatchObject({ committedBytes: 7 });
+    } finally {
+      await app.close();
+    }
+  });
+});

@@ -1,5 +1,6 @@
 import { isNativeError } from 'node:util/types';
 import { QuotaUnavailableError } from './errors';
+import { Patience } from './shared-clock';
 
 /**
  * Ms that a request waits for the stores, over all its steps; an answer is then there within half a
@@ -8,9 +9,6 @@ import { QuotaUnavailableError } from './errors';
  * way to Redis).
  */
 export const ANSWER_MS = 420;
-
-/** Time is looked at so often. */
-const TICK_MS = 50;
 
 /** A tick that is so late was a stall of this process; on a busy machine it is late by less. */
 const STALL_MS = 200;
@@ -47,8 +45,8 @@ export class Budget {
   }
 
   /** Begins a step, unless the time is over. @throws QuotaUnavailableError (`no`), and as {@link wait}. */
-  async step<T>(operation: string, work: () => Promise<T>, options?: StepOptions<T>): Promise<T> {
-    if (this.left <= 0) throw tooLate(operation, 'no');
+  step<T>(operation: string, work: () => Promise<T>, options?: StepOptions<T>): Promise<T> {
+    if (this.left <= 0) return Promise.reject(tooLate(operation, 'no'));
     return this.wait(operation, work(), options);
   }
 
@@ -57,21 +55,18 @@ export class Budget {
    *
    * @throws QuotaUnavailableError when the time is over, and what the step throws.
    */
-  wait<T>(operation: string, work: Promise<T>, options: StepOptions<T> = {}): Promise<T> {
+  wait<T>(operation: string, work: Promise<T>, options?: StepOptions<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const ticks = this.count(() => {
-        over = true;
-        reject(tooLate(operation, options.applied ?? 'unknown'));
+      const patience = new StepPatience(this, () => {
+        reject(tooLate(operation, options?.applied ?? 'unknown'));
       });
-      let over = false;
       work.then(
         (result) => {
-          ticks.end();
-          if (over) options.onLate?.(result);
-          else resolve(result);
+          if (patience.end()) resolve(result);
+          else options?.onLate?.(result);
         },
         (error: unknown) => {
-          ticks.end();
+          patience.end();
           // Node's own errors have another realm's Error where the code runs in a sandbox, as under Jest.
           reject(isNativeError(error) ? error : new Error(String(error)));
         },
@@ -79,45 +74,37 @@ export class Budget {
     });
   }
 
-  /** Counts time off, and calls back when none is left. */
-  private count(onOver: () => void): { end: () => void } {
-    let timer: NodeJS.Timeout | undefined;
-    let look: NodeJS.Immediate | undefined;
-    let began = performance.now();
-    let ended = false;
-    const spend = (): void => {
-      const now = performance.now();
-      const late = now - began - TICK_MS;
-      const longer = late > STALL_MS ? Math.max(this.stall, late) : this.stall;
-      this.left += longer - this.stall - (now - began);
-      this.stall = longer;
-      began = now;
-    };
-    const next = (): void => {
-      if (this.left > 0) {
-        timer = setTimeout(tick, Math.min(this.left, TICK_MS));
-        return;
-      }
-      // Timers run before sockets are read, in which the answer may lie: they get one look.
-      look = setImmediate(() => {
-        ended = true;
-        onOver();
-      });
-    };
-    const tick = (): void => {
-      spend();
-      next();
-    };
-    next();
-    return {
-      end: () => {
-        if (ended) return;
-        ended = true;
-        clearTimeout(timer);
-        clearImmediate(look);
-        spend();
-      },
-    };
+  /** Counts time off that began to be waited through at `began`, in ms of `performance.now()`. */
+  spend(began: number, now: number): void {
+    const late = now - began - Patience.tickMs;
+    const longer = late > STALL_MS ? Math.max(this.stall, late) : this.stall;
+    this.left += longer - this.stall - (now - began);
+    this.stall = longer;
+  }
+}
+
+/** One wait for a step of a budget; waiting is what it is spent by. */
+class StepPatience extends Patience {
+  private began = performance.now();
+
+  constructor(
+    private readonly budget: Budget,
+    protected readonly onOver: () => void,
+  ) {
+    super();
+    this.begin(budget.isOver, this.began);
+  }
+
+  protected isOver(now: number): boolean {
+    this.budget.spend(this.began, now);
+    this.began = now;
+    return this.budget.isOver;
+  }
+
+  override end(): boolean {
+    if (!super.end()) return false;
+    this.budget.spend(this.began, performance.now());
+    return true;
   }
 }
 

@@ -26,6 +26,10 @@ export function bytesToMb(bytes: number): number {
 
 /** {@link bytesToMb} as text for headers and tables; never in exponent form. */
 export function formatMb(bytes: number): string {
-  const text = (bytes / BYTES_PER_MB).toFixed(6);
-  return text.replace(/\.?0+$/, '');
+  const mb = bytes / BYTES_PER_MB;
+  if (Number.isInteger(mb)) return String(mb);
+  const text = mb.toFixed(6);
+  let end = text.length;
+  while (text[end - 1] === '0') end -= 1;
+  return text.slice(0, text[end - 1] === '.' ? end - 1 : end);
 }

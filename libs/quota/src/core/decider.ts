@@ -35,7 +35,8 @@ export class Decider {
     budget: Budget,
     ask: (request: LedgerWrite) => Promise<ReserveReply>,
   ): Promise<Decided> {
-    let quota = await this.quotas.getQuota(write.tenant, budget);
+    let quota =
+      this.quotas.freshQuota(write.tenant) ?? (await this.quotas.getQuota(write.tenant, budget));
     for (let round = 0; round < MAX_STALE_ROUNDS; round += 1) {
       const mode = resolveMode(this.rollout(), quota);
       const aboveMaximum = write.bytes > this.maxWriteBytes;
@@ -84,7 +85,7 @@ export class Decider {
 function ledgerWrite(write: QuotaWrite, quota: TenantQuota, mode: QuotaMode): LedgerWrite {
   return {
     tenant: write.tenant,
-    ...(write.key !== undefined && { key: write.key }),
+    key: write.key,
     bytes: write.bytes,
     limits: limitsOf(quota),
     stamp: quota.stamp,

@@ -48,6 +48,7 @@ export * from './rollout-change';
 export * from './rollout-store';
 export * from './rollout-word';
 export * from './server-signs';
+export * from './shared-clock';
 export * from './simulation';
 export * from './store-breakers';
 export * from './tally';

@@ -18,21 +18,31 @@ export interface Decided {
 /** Turns the ledger's reply into a verdict. Mode is applied here and nowhere else. */
 export function judge(write: QuotaWrite, decided: Decided): QuotaForecast {
   const { quota, mode, reply } = decided;
-  const base = { tenant: write.tenant, mode, bytes: write.bytes };
+  const { tenant, bytes } = write;
   if (mode === 'off') {
-    return { ...base, admitted: true, decision: QuotaDecision.ALLOW, numbers: null };
+    return { tenant, mode, bytes, admitted: true, decision: QuotaDecision.ALLOW, numbers: null };
   }
-  const refused = { ...base, admitted: false, decision: QuotaDecision.REJECT } as const;
-  if (reply === null) return { ...refused, reason: 'above_maximum', numbers: null };
-  const limits = limitsOf(quota);
-  if (reply.outcome === 'reserved') {
-    const numbers = { ...limits, usedBytes: reply.usedAfterBytes };
+  if (reply?.outcome === 'reserved') {
+    const { quotaBytes, hardBytes } = limitsOf(quota);
+    const numbers = { quotaBytes, hardBytes, usedBytes: reply.usedAfterBytes };
     // In shadow it goes on, and is said to be what enforcing would have refused.
     const decision = decided.aboveMaximum === true ? QuotaDecision.REJECT : reply.decision;
-    return { ...base, admitted: true, decision, numbers };
+    return { tenant, mode, bytes, admitted: true, decision, numbers };
   }
+  return refuse(write, quota, mode, reply);
+}
+
+function refuse(
+  { tenant, bytes }: QuotaWrite,
+  quota: TenantQuota,
+  mode: QuotaMode,
+  reply: Extract<ReserveReply, { outcome: 'rejected' }> | null,
+): RefusedVerdict {
+  const refused = { tenant, mode, bytes, admitted: false, decision: QuotaDecision.REJECT } as const;
+  if (reply === null) return { ...refused, reason: 'above_maximum', numbers: null };
+  const limits = limitsOf(quota);
   const numbers = { ...limits, usedBytes: usedBytes(reply.usage) };
-  if (write.bytes > limits.hardBytes) return { ...refused, reason: 'too_large', numbers };
+  if (bytes > limits.hardBytes) return { ...refused, reason: 'too_large', numbers };
   const exceeded: RefusedVerdict = { ...refused, reason: 'exceeded', numbers };
   if (reply.retryAfterMs === undefined) return exceeded;
   return { ...exceeded, retryAfterSeconds: Math.max(1, Math.ceil(reply.retryAfterMs / 1_000)) };

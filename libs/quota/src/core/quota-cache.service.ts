@@ -37,6 +37,9 @@ interface Held {
   readonly heldAt: number;
 }
 
+const HIT = { tier: 'memory', hit: true } as const;
+const MISSED = { tier: 'memory', hit: false } as const;
+
 /** While the tiers below fail, a last known good copy serves this long before they are asked again. */
 const RETRY_AFTER_FAILURE_MS = 1_000;
 
@@ -108,6 +111,14 @@ export class QuotaCacheService {
     this.unsubscribe = undefined;
   }
 
+  /** The tenant's quota where it is held and fresh, without a look elsewhere. Throws as {@link getQuota}. */
+  freshQuota(tenant: string): TenantQuota | null {
+    const held = this.memory.get(tenant);
+    if (held === undefined || held.freshUntil <= this.now()) return null;
+    this.observer.emit('cache', HIT);
+    return this.admit(held.quota);
+  }
+
   /**
    * The tenant's quota.
    *
@@ -116,10 +127,10 @@ export class QuotaCacheService {
    * @throws QuotaUnavailableError when no tier answers in time and no copy was ever held.
    */
   async getQuota(tenant: string, budget = new Budget()): Promise<TenantQuota> {
+    const fresh = this.freshQuota(tenant);
+    if (fresh !== null) return fresh;
+    this.observer.emit('cache', MISSED);
     const held = this.memory.get(tenant);
-    const fresh = held !== undefined && held.freshUntil > this.now();
-    this.observer.emit('cache', { tier: 'memory', hit: fresh });
-    if (fresh) return this.admit(held.quota);
     if (held === undefined) return this.admit(await this.wait(budget, tenant, 0));
     try {
       return this.admit(

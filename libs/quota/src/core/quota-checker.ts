@@ -7,9 +7,14 @@ import { judge, lateRefusal, standingOf, type Decided } from './judgement';
 import { Holds } from './holds';
 import type { QuotaObserver } from './observer';
 import { offVerdict } from './off-verdict';
-import { limitsOf, type QuotaLimits, type QuotaMode } from './quota';
+import { limitsOf } from './quota';
 import type { QuotaCacheService } from './quota-cache.service';
-import { Reservation, type ReservationFields, type ReservationOptions } from './reservation';
+import {
+  Reservation,
+  type ReservationFields,
+  type ReservationOptions,
+  type ReservationOwner,
+} from './reservation';
 import { resolveMode, type Rollout } from './rollout';
 import { parseTenantId } from './tenant';
 import type { QuotaSpan, QuotaTracer } from './tracing';
@@ -23,7 +28,13 @@ import {
   type UsageTracker,
 } from './usage-tracker';
 import { changeOf } from './written';
-import type { QuotaForecast, QuotaStatus, QuotaVerdict, RefusedVerdict } from './verdict';
+import type {
+  AdmittedVerdict,
+  QuotaForecast,
+  QuotaStatus,
+  QuotaVerdict,
+  RefusedVerdict,
+} from './verdict';
 import { parseKey, parseSize, parseWrite, type QuotaWrite } from './write';
 
 export interface QuotaCheckerOptions {
@@ -42,6 +53,11 @@ export interface QuotaCheckerOptions {
 export class QuotaChecker {
   private readonly holds = new Holds();
   private readonly decider: Decider;
+  private readonly owner: ReservationOwner = {
+    settled: (id) => this.holds.settle(id),
+    abandoned: (id) => this.holds.abandon(id),
+    refused: (reservation, bytes, usage) => this.reportLate(reservation, bytes, usage),
+  };
 
   constructor(
     quotas: QuotaCacheService,
@@ -105,22 +121,21 @@ export class QuotaChecker {
     let id = '';
     const decided = await this.decider.decide(write, budget, (request) => {
       id = randomUUID();
-      return this.hold({ ...request, id }, budget);
+      return this.hold(request, id, budget);
     });
     const forecast = judge(write, decided);
-    const { quota, mode, reply } = decided;
+    const { mode, reply } = decided;
     const { decision } = forecast;
     const source = reply?.source ?? this.tracker.store;
     if (mode !== 'off') this.report(forecast, decided, started);
     span?.add({ decision, mode, source });
     if (!forecast.admitted) return forecast;
-    const generation = reply?.outcome === 'reserved' ? reply.generation : '';
-    const fields = fieldsOf(write, id, mode, limitsOf(quota), generation);
     const trace =
       span === null || this.tracer === null
         ? undefined
         : { tracer: this.tracer, facts: { decision, mode, source } };
-    return { ...forecast, reservation: this.open(fields, shared, trace) };
+    const fields = fieldsOf(write, id, decided);
+    return admit(forecast, this.open(fields, shared, trace));
   }
 
   /** The verdict {@link reserve} would give now, charging nothing. Throws as {@link reserve}. */
@@ -286,7 +301,7 @@ export class QuotaChecker {
     try {
       const { reply } = await this.decider.decide({ tenant, key, bytes: 0 }, budget, (request) => {
         id = randomUUID();
-        return this.hold({ ...request, enforce: false, id }, budget);
+        return this.hold({ ...request, enforce: false }, id, budget);
       });
       return reply === null ? null : id;
     } catch (error) {
@@ -300,15 +315,14 @@ export class QuotaChecker {
    * Asked anew, it needs a new id: what has become of the attempt before may not be known, and it is
    * given back when it is.
    */
-  private hold(request: LedgerWrite & { id: string }, budget: Budget): Promise<ReserveReply> {
-    const { tenant, id } = request;
+  private hold(request: LedgerWrite, id: string, budget: Budget): Promise<ReserveReply> {
     const { reservationTtlMs: holdMs, keepLapsed: keep = false } = this.options;
+    const { tenant, key, bytes, limits, stamp, enforce } = request;
+    const hold = { tenant, id, key, bytes, limits, stamp, enforce, holdMs, keep };
     const onLate = (reply: ReserveReply): void => {
       if (reply.outcome === 'reserved') this.giveBack(tenant, id);
     };
-    return budget.step('reserve', () => this.tracker.reserve({ ...request, holdMs, keep }), {
-      onLate,
-    });
+    return budget.step('reserve', () => this.tracker.reserve(hold), { onLate });
   }
 
   private async endIntent(tenant: string, id: string | null, budget: Budget): Promise<void> {
@@ -337,22 +351,13 @@ export class QuotaChecker {
     if (mode === 'off') return new Reservation(null, fields, { budget });
     this.holds.touch(tenant);
     this.holds.open(id, bytes, this.options.reservationTtlMs);
-    const onSettled = (): void => this.holds.settle(id);
-    const onAbandoned = (): void => this.holds.abandon(id);
-    const onRefused = (size: number, usage: Usage): void => {
-      const [usedNow, { hardBytes: limitBytes }] = [usedBytes(usage), fields.limits];
-      const source = this.tracker.store;
-      this.observer.emit('late', {
-        tenant,
-        bytes: size,
-        usedBytes: usedNow,
-        limitBytes,
-        mode,
-        source,
-      });
-    };
-    const options = { onSettled, onAbandoned, onRefused, budget, trace };
-    return new Reservation(this.tracker, fields, options);
+    return new Reservation(this.tracker, fields, { owner: this.owner, budget, trace });
+  }
+
+  private reportLate({ tenant, limits, mode }: Reservation, bytes: number, usage: Usage): void {
+    const source = this.tracker.store;
+    const [used, limitBytes] = [usedBytes(usage), limits.hardBytes];
+    this.observer.emit('late', { tenant, bytes, usedBytes: used, limitBytes, mode, source });
   }
 
   private report(forecast: QuotaForecast, decided: Decided, started: number): void {
@@ -395,21 +400,23 @@ export class QuotaChecker {
   }
 }
 
-function fieldsOf(
-  write: QuotaWrite,
-  id: string,
-  mode: QuotaMode,
-  limits: QuotaLimits,
-  generation: string,
-): ReservationFields {
+function fieldsOf(write: QuotaWrite, id: string, decided: Decided): ReservationFields {
+  const { quota, mode, reply } = decided;
   return {
     tenant: write.tenant,
     id,
     key: write.key,
     bytes: write.bytes,
     ttlMs: write.ttlSeconds === undefined ? undefined : write.ttlSeconds * 1_000,
-    limits,
+    limits: limitsOf(quota),
     mode,
-    generation,
+    generation: reply?.outcome === 'reserved' ? reply.generation : '',
   };
+}
+
+function admit(
+  { tenant, mode, bytes, decision, numbers }: Omit<AdmittedVerdict, 'reservation'>,
+  reservation: Reservation,
+): AdmittedVerdict {
+  return { tenant, mode, bytes, admitted: true, decision, numbers, reservation };
 }

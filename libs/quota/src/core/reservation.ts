@@ -1,7 +1,14 @@
 import { Budget } from './budget';
 import type { QuotaLimits, QuotaMode } from './quota';
 import type { QuotaTracer, SpanFacts } from './tracing';
-import type { CommitReply, ReleaseReply, StoredValue, Usage, UsageTracker } from './usage-tracker';
+import type {
+  CommitReply,
+  CommitRequest,
+  ReleaseReply,
+  StoredValue,
+  Usage,
+  UsageTracker,
+} from './usage-tracker';
 
 /** What is said of the stored write when it is committed. */
 export interface CommitDetails {
@@ -29,13 +36,18 @@ export interface ReservationFields {
 /** Values above travel by a way of their own, whose limit grows with them; see docs/architecture.md. */
 const SMALL_VALUE_BYTES = 65_536;
 
+/** Told of what becomes of reservations, each time once. */
+export interface ReservationOwner {
+  /** The ledger has settled it. */
+  settled(id: string): void;
+  /** Its commit was refused: it was admitted, and no longer fits. */
+  refused(reservation: Reservation, bytes: number, usage: Usage): void;
+  /** It was given up unsettled. */
+  abandoned(id: string): void;
+}
+
 export interface ReservationOptions {
-  /** Told once, when the ledger has settled it. */
-  readonly onSettled?: () => void;
-  /** Told when its commit was refused: it was admitted, and no longer fits. */
-  readonly onRefused?: (bytes: number, usage: Usage) => void;
-  /** Told when its owner has given it up unsettled. */
-  readonly onAbandoned?: () => void;
+  readonly owner?: ReservationOwner;
   /** The time of the request it belongs to; otherwise each call has its own. */
   readonly budget?: Budget | undefined;
   /** Where its settlement is traced, and what was decided; absent: it is not. */
@@ -111,31 +123,24 @@ export class Reservation {
       this.current = 'committed';
       return null;
     }
-    const { tenant, id, key, bytes, ttlMs, limits, mode, generation } = this.fields;
     const { tracker } = this;
-    const commit = async (): Promise<CommitReply> =>
-      tracker.commit({
-        tenant,
-        id,
-        ...(key !== undefined && { key }),
-        bytes: actual ?? bytes,
-        limits,
-        enforce: mode === 'enforce',
-        generation,
-        ...(ttlMs !== undefined && { ttlMs }),
-        ...details,
-      });
-    const settle = (reply: CommitReply): void => {
-      const asAnnounced = reply.outcome === 'committed' && (actual ?? bytes) === bytes;
-      const changes = !asAnnounced && reply.outcome !== 'bounced';
-      this.settle(reply.outcome, changes ? reply.usage : null);
-      if (reply.outcome === 'refused') this.options.onRefused?.(actual ?? bytes, reply.usage);
+    const { tenant, id, key, bytes, ttlMs, limits, mode, generation } = this.fields;
+    const request: CommitRequest = {
+      tenant,
+      id,
+      key,
+      bytes: actual ?? bytes,
+      limits,
+      enforce: mode === 'enforce',
+      generation,
+      ttlMs,
+      version: details?.version,
+      value: details?.value,
     };
-    const large = (details?.value?.body.length ?? 0) > SMALL_VALUE_BYTES;
-    return this.traced('commit', actual ?? bytes, () =>
-      this.settling(settle, (onLate) =>
-        large ? commit() : this.budget.wait('commit', commit(), { onLate }),
-      ),
+    const waits = (request.value?.body.length ?? 0) <= SMALL_VALUE_BYTES;
+    const settle = (reply: CommitReply): void => this.settleCommit(request, reply);
+    return this.traced('commit', request.bytes, () =>
+      this.settling('commit', () => tracker.commit(request), settle, waits),
     );
   }
 
@@ -155,9 +160,7 @@ export class Reservation {
     const { tenant, id, bytes } = this.fields;
     const settle = (reply: ReleaseReply): void => this.settle('released', reply.usage);
     return this.traced('release', bytes, () =>
-      this.settling(settle, (onLate) =>
-        this.budget.wait('release', tracker.release(tenant, id), { onLate }),
-      ),
+      this.settling('release', () => tracker.release(tenant, id), settle),
     );
   }
 
@@ -169,7 +172,7 @@ export class Reservation {
   abandon(): void {
     if (this.current !== 'open') return;
     this.current = 'abandoned';
-    this.options.onAbandoned?.();
+    this.options.owner?.abandoned(this.id);
   }
 
   /** What is left of the request's time, for other steps of it; a new one where it has none. */
@@ -193,15 +196,22 @@ export class Reservation {
     });
   }
 
-  /** What is said after the caller has left settles it too, unless it was settled otherwise since. */
+  /**
+   * What is said after the caller has left settles it too, unless it was settled otherwise since.
+   *
+   * @param waits false: for as long as it takes, which the tracker bounds
+   */
   private async settling<T>(
+    operation: string,
+    work: () => Promise<T>,
     settle: (reply: T) => void,
-    wait: (onLate: (reply: T) => void) => Promise<T>,
+    waits = true,
   ): Promise<T> {
+    const onLate = (late: T): void => {
+      if (this.current === 'open' || this.current === 'abandoned') settle(late);
+    };
     try {
-      const reply = await wait((late) => {
-        if (this.current === 'open' || this.current === 'abandoned') settle(late);
-      });
+      const reply = await (waits ? this.budget.wait(operation, work(), { onLate }) : work());
       settle(reply);
       return reply;
     } catch (error) {
@@ -210,9 +220,16 @@ export class Reservation {
     }
   }
 
+  private settleCommit({ bytes }: CommitRequest, reply: CommitReply): void {
+    const asAnnounced = reply.outcome === 'committed' && bytes === this.bytes;
+    const changes = !asAnnounced && reply.outcome !== 'bounced';
+    this.settle(reply.outcome, changes ? reply.usage : null);
+    if (reply.outcome === 'refused') this.options.owner?.refused(this, bytes, reply.usage);
+  }
+
   private settle(state: ReservationState, usage: Usage | null): void {
     this.current = state;
-    this.options.onSettled?.();
+    this.options.owner?.settled(this.id);
     if (usage !== null) this.settled = usage;
   }
 

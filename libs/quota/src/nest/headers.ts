@@ -1,3 +1,4 @@
+import type { AbstractHttpAdapter } from '@nestjs/core';
 import { formatMb } from '../core/bytes';
 import { QuotaDecision } from '../core/decision';
 import type { QuotaMode } from '../core/quota';
@@ -38,6 +39,15 @@ export function quotaHeaders(input: HeaderInput, rateLimit = false): Record<stri
     headers['RateLimit'] = `"cache-storage";r=${String(remaining)}`;
   }
   return headers;
+}
+
+/** Puts headers on a response of either framework. */
+export function setHeaders(
+  adapter: AbstractHttpAdapter,
+  response: unknown,
+  headers: Record<string, string>,
+): void {
+  for (const name in headers) adapter.setHeader(response, name, headers[name] ?? '');
 }
 
 function formatPercent(used: number, quota: number): string {

@@ -15,7 +15,13 @@ export interface QuotaRequest {
 
 /** The request of an HTTP execution context. */
 export function requestOf(context: ExecutionContext): QuotaRequest {
-  return context.switchToHttp().getRequest<QuotaRequest>();
+  // Not switchToHttp(), which makes three functions each time it is asked.
+  return context.getArgByIndex<QuotaRequest>(0);
+}
+
+/** The response of an HTTP execution context. */
+export function responseOf(context: ExecutionContext): unknown {
+  return context.getArgByIndex<unknown>(1);
 }
 
 /** Node's own request behind either framework's. */
@@ -28,9 +34,20 @@ export function rawResponse(response: unknown): ServerResponse {
   return (response as { raw?: ServerResponse }).raw ?? (response as ServerResponse);
 }
 
-/** Every value a header was sent with. Node joins or drops repeated ones elsewhere, not here. */
+/**
+ * Every value a header was sent with, as it came: Node's `headers` joins repeated ones or drops them.
+ *
+ * @param name in lower case
+ */
 export function headerValues(request: QuotaRequest, name: string): readonly string[] {
-  return rawRequest(request).headersDistinct[name.toLowerCase()] ?? [];
+  const { rawHeaders } = rawRequest(request);
+  const values: string[] = [];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const sent = rawHeaders[i];
+    if (sent?.length !== name.length || sent.toLowerCase() !== name) continue;
+    values.push(rawHeaders[i + 1] ?? '');
+  }
+  return values;
 }
 
 /** The path of the request without its query. */

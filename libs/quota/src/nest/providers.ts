@@ -27,6 +27,7 @@ import { QuotaHealthIndicator } from './quota.health';
 import { BANK_UPKEEP, QuotaLifecycle, SERVER_WATCH } from './quota.lifecycle';
 import { QuotaGuard } from './quota.guard';
 import { QuotaInterceptor } from './quota.interceptor';
+import { QuotaRoutes } from './routes';
 import { buildStores, type QuotaStores } from './stores';
 
 const STORES = Symbol('QuotaStores');
@@ -242,6 +243,7 @@ export const quotaProviders: Provider[] = [
     ) => new QuotaExplainer({ quotas, source, tracker, rollout, breakers, system }),
   },
   QuotaLifecycle,
+  QuotaRoutes,
   QuotaGuard,
   QuotaInterceptor,
   QuotaExceptionFilter,
@@ -269,6 +271,7 @@ export const quotaExports = [
   UsageMeter,
   QuotaAdmin,
   QuotaExplainer,
+  QuotaRoutes,
   QuotaGuard,
   QuotaInterceptor,
   QuotaExceptionFilter,

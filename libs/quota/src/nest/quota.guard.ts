@@ -1,5 +1,5 @@
 import { Inject, Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
-import { HttpAdapterHost, Reflector } from '@nestjs/core';
+import { HttpAdapterHost } from '@nestjs/core';
 import { Budget } from '../core/budget';
 import { errorEvent } from '../core/error-event';
 import { BYTES_PER_MB } from '../core/bytes';
@@ -11,13 +11,19 @@ import { parseTenantId } from '../core/tenant';
 import type { RefusedVerdict } from '../core/verdict';
 import { parseKey, parseTtl, type QuotaWrite } from '../core/write';
 import { discardBody } from './body-reader';
-import { ENFORCE_OPTIONS, SKIP_QUOTA, type EnforceCacheQuotaOptions } from './metadata';
 import { QuotaExceededException, toHttpException } from './exceptions';
-import { quotaHeaders, type HeaderInput } from './headers';
-import { isExcluded, pathOf, rawResponse, requestOf } from './http-exchange';
+import { quotaHeaders, setHeaders, type HeaderInput } from './headers';
+import {
+  isExcluded,
+  pathOf,
+  rawResponse,
+  requestOf,
+  responseOf,
+  type QuotaRequest,
+} from './http-exchange';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
 import { QuotaContext, quotaContextOf, setQuotaContext } from './quota-context';
-import type { SizeResolver } from './resolvers';
+import { QuotaRoutes, type QuotaRoute } from './routes';
 
 /** From this announced size on, a write is checked before its body is read. */
 const PREFLIGHT_BYTES = BYTES_PER_MB;
@@ -36,7 +42,7 @@ const HAS_NO_STANDING: ReadonlySet<QuotaErrorCode> = new Set([
 @Injectable()
 export class QuotaGuard implements CanActivate {
   constructor(
-    private readonly reflector: Reflector,
+    private readonly routes: QuotaRoutes,
     private readonly adapterHost: HttpAdapterHost,
     private readonly checker: QuotaChecker,
     private readonly observer: QuotaObserver,
@@ -47,7 +53,8 @@ export class QuotaGuard implements CanActivate {
     if (context.getType() !== 'http') return true;
     const request = requestOf(context);
     if (quotaContextOf(request) !== undefined) return true;
-    if (this.checker.isOff() || this.skips(context)) {
+    const route = this.routes.of(context);
+    if (this.checker.isOff() || route.skipped || this.isExcluded(request)) {
       setQuotaContext(request, QuotaContext.off());
       return true;
     }
@@ -55,9 +62,8 @@ export class QuotaGuard implements CanActivate {
     // One for all that this request will ask the stores, its settlement included.
     const budget = new Budget();
     try {
-      const resolvers = this.resolversFor(context);
-      tenant = parseTenantId(await resolvers.tenant(context, this.options));
-      const refused = await this.decide(context, tenant, resolvers, budget);
+      tenant = parseTenantId(await route.tenant(context, this.options));
+      const refused = await this.decide(context, tenant, route, budget);
       if (refused === null) return true;
       discardBody(request);
       if (refused.numbers !== null) this.setHeaders(context, refused);
@@ -78,23 +84,21 @@ export class QuotaGuard implements CanActivate {
   private async decide(
     context: ExecutionContext,
     tenant: string,
-    resolvers: Resolvers,
+    route: QuotaRoute,
     budget: Budget,
   ): Promise<RefusedVerdict | null> {
-    const key = await resolvers.key(context, this.options);
-    const ttlSeconds = await resolvers.ttl(context, this.options);
-    const about = {
-      tenant,
-      ...(key !== undefined && { key: parseKey(key) }),
-      ...(ttlSeconds !== undefined && { ttlSeconds: parseTtl(ttlSeconds) }),
-    };
-    const announced = resolvers.size.announced?.(context);
+    const named = await route.key(context, this.options);
+    const key = named === undefined ? undefined : parseKey(named);
+    const ttl = await route.ttl(context, this.options);
+    const ttlSeconds = ttl === undefined ? undefined : parseTtl(ttl);
+    const announced = route.size.announced?.(context);
     if (announced !== undefined && announced > PREFLIGHT_BYTES) {
-      const refused = await this.checker.preflight({ ...about, bytes: announced }, budget);
+      const write = { tenant, key, ttlSeconds, bytes: announced };
+      const refused = await this.checker.preflight(write, budget);
       if (refused !== null) return refused;
     }
-    const bytes = await resolvers.size(context, this.options);
-    return this.admit(context, { ...about, bytes }, budget);
+    const bytes = await route.size(context, this.options);
+    return this.admit(context, { tenant, key, ttlSeconds, bytes }, budget);
   }
 
   private async admit(
@@ -117,7 +121,7 @@ export class QuotaGuard implements CanActivate {
    */
   private releaseIfNeverHandled(context: ExecutionContext, quota: QuotaContext): void {
     const { reservation } = quota;
-    rawResponse(context.switchToHttp().getResponse()).once('close', () => {
+    rawResponse(responseOf(context)).on('close', () => {
       if (quota.handling || reservation.state !== 'open') return;
       reservation.release().catch((error: unknown) => {
         this.observer.emit('error', errorEvent('release', error, quota.tenant));
@@ -150,32 +154,12 @@ export class QuotaGuard implements CanActivate {
   }
 
   private setHeaders(context: ExecutionContext, input: HeaderInput): void {
-    const response: unknown = context.switchToHttp().getResponse();
     const headers = quotaHeaders(input, this.options.rateLimitHeaders);
-    for (const [name, value] of Object.entries(headers)) {
-      this.adapterHost.httpAdapter.setHeader(response, name, value);
-    }
+    setHeaders(this.adapterHost.httpAdapter, responseOf(context), headers);
   }
 
-  private skips(context: ExecutionContext): boolean {
-    const targets = [context.getHandler(), context.getClass()];
-    if (this.reflector.getAllAndOverride<boolean | undefined>(SKIP_QUOTA, targets) === true)
-      return true;
-    return isExcluded(pathOf(requestOf(context)), this.options.excludedPaths);
-  }
-
-  private resolversFor(context: ExecutionContext): Resolvers {
-    const own = this.reflector.getAllAndOverride<EnforceCacheQuotaOptions | undefined>(
-      ENFORCE_OPTIONS,
-      [context.getHandler(), context.getClass()],
-    );
-    return {
-      tenant: own?.tenant ?? this.options.tenant,
-      size: own?.size ?? this.options.size,
-      key: own?.key ?? this.options.key,
-      ttl: own?.ttl ?? this.options.ttl,
-    };
+  private isExcluded(request: QuotaRequest): boolean {
+    const { excludedPaths } = this.options;
+    return excludedPaths.length > 0 && isExcluded(pathOf(request), excludedPaths);
   }
 }
-
-type Resolvers = Pick<ResolvedQuotaOptions, 'tenant' | 'key' | 'ttl'> & { size: SizeResolver };

@@ -5,34 +5,34 @@ import {
   type ExecutionContext,
   type NestInterceptor,
 } from '@nestjs/common';
-import { HttpAdapterHost, Reflector } from '@nestjs/core';
-import { from, lastValueFrom, type Observable } from 'rxjs';
+import { HttpAdapterHost } from '@nestjs/core';
+import { lastValueFrom, of, type Observable } from 'rxjs';
 import { errorEvent } from '../core/error-event';
 import { QuotaError } from '../core/errors';
 import { QuotaObserver } from '../core/observer';
 import { lateRefusal } from '../core/judgement';
 import { BodyAbortedError } from './body-reader';
 import { toHttpException, unavailabilityOf } from './exceptions';
-import { quotaHeaders } from './headers';
-import { requestOf } from './http-exchange';
-import { ENFORCE_OPTIONS, type EnforceCacheQuotaOptions } from './metadata';
+import { quotaHeaders, setHeaders } from './headers';
+import { requestOf, responseOf } from './http-exchange';
 import { QUOTA_OPTIONS, type ResolvedQuotaOptions } from './options';
 import { quotaContextOf, type QuotaContext } from './quota-context';
+import { QuotaRoutes } from './routes';
 
 /** Settles what the guard reserved, by what the handler really did, and brings the headers up to date. */
 @Injectable()
 export class QuotaInterceptor implements NestInterceptor {
   constructor(
-    private readonly reflector: Reflector,
+    private readonly routes: QuotaRoutes,
     private readonly adapterHost: HttpAdapterHost,
     private readonly observer: QuotaObserver,
     @Inject(QUOTA_OPTIONS) private readonly options: ResolvedQuotaOptions,
   ) {}
 
-  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+  async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const quota = context.getType() === 'http' ? quotaContextOf(requestOf(context)) : undefined;
     if (quota === undefined || quota.handling) return next.handle();
-    return from(this.handle(context, quota, next));
+    return of(await this.handle(context, quota, next));
   }
 
   private async handle(
@@ -66,11 +66,7 @@ export class QuotaInterceptor implements NestInterceptor {
     if (reservation.state !== 'open') return;
     const reply = await reservation.commit(bytes);
     if (reply === null || reply.outcome === 'committed') return;
-    const own = this.reflector.getAllAndOverride<EnforceCacheQuotaOptions | undefined>(
-      ENFORCE_OPTIONS,
-      [context.getHandler(), context.getClass()],
-    );
-    await own?.undo?.(context);
+    await this.routes.of(context).undo?.(context);
     throw lateRefusal(reservation, reply);
   }
 
@@ -94,11 +90,9 @@ export class QuotaInterceptor implements NestInterceptor {
   }
 
   private setHeaders(context: ExecutionContext, quota: QuotaContext): void {
-    const response: unknown = context.switchToHttp().getResponse();
-    if (this.adapterHost.httpAdapter.isHeadersSent(response)) return;
-    const headers = quotaHeaders(quota, this.options.rateLimitHeaders);
-    for (const [name, value] of Object.entries(headers)) {
-      this.adapterHost.httpAdapter.setHeader(response, name, value);
-    }
+    const { httpAdapter } = this.adapterHost;
+    const response = responseOf(context);
+    if (httpAdapter.isHeadersSent(response)) return;
+    setHeaders(httpAdapter, response, quotaHeaders(quota, this.options.rateLimitHeaders));
   }
 }

@@ -39,8 +39,9 @@ export type TtlResolver = Resolver<number | undefined>;
  * depend on who reads it. Not for requests that come straight from clients.
  */
 export function tenantFromHeader(name = 'X-Tenant-ID'): TenantResolver {
+  const lowerCased = name.toLowerCase();
   return (context) => {
-    const values = headerValues(requestOf(context), name);
+    const values = headerValues(requestOf(context), lowerCased);
     if (values.length > 1) {
       throw new InvalidTenantError(
         false,

@@ -46,7 +46,7 @@ export function reserve(
   const { decision } = verdict;
   const { keep = false } = request;
   ledger.hold({ key, bytes, decision, keep }, id, now + request.holdMs);
-  return { ...reserved(ledger, decision, verdict.usedAfter), ...adds(ledger, request) };
+  return reserved(ledger, decision, verdict.usedAfter, adds(ledger, request));
 }
 
 export function check(ledger: TenantLedger, request: Question, now: number): ReserveReply | null {
@@ -58,7 +58,7 @@ export function check(ledger: TenantLedger, request: Question, now: number): Res
   const usage = ledger.usageWhenFolded;
   if (verdict.refused) return { ...refusal(ledger, request, verdict, now), usage };
   if (verdict.usedAfter > MAX_BYTES) throw overflow('check');
-  return { ...reserved(ledger, verdict.decision, verdict.usedAfter), usage };
+  return { ...reserved(ledger, verdict.decision, verdict.usedAfter, undefined), usage };
 }
 
 interface Verdict extends Forecast {
@@ -80,16 +80,21 @@ function judge(ledger: TenantLedger, request: Question, now: number): Verdict | 
 
 function decideOn(ledger: TenantLedger, request: Question): Verdict {
   const { key, bytes, limits, enforce } = request;
-  const forecast = forecastReserve(ledger, key, bytes);
-  const decision = decide(forecast.usedAfter, forecast.grows, limits);
+  const { usedAfter, grows } = forecastReserve(ledger, key, bytes);
+  const decision = decide(usedAfter, grows, limits);
   const refused = enforce && decision === QuotaDecision.REJECT;
-  const undecided = refused && forecast.usedAfter - ledger.lapsedBytes <= limits.hardBytes;
-  return { ...forecast, decision, refused, undecided };
+  const undecided = refused && usedAfter - ledger.lapsedBytes <= limits.hardBytes;
+  return { usedAfter, grows, decision, refused, undecided };
 }
 
-function reserved(ledger: TenantLedger, decision: QuotaDecision, usedAfterBytes: number): Reserved {
+function reserved(
+  ledger: TenantLedger,
+  decision: QuotaDecision,
+  usedAfterBytes: number,
+  grownBytes: number | undefined,
+): Reserved {
   const { usage, generation } = ledger;
-  return { outcome: 'reserved', decision, usedAfterBytes, usage, generation };
+  return { outcome: 'reserved', decision, usedAfterBytes, usage, grownBytes, generation };
 }
 
 function refusal(
@@ -136,7 +141,7 @@ function recall(ledger: TenantLedger, request: ReserveRequest, now: number): Res
   if (open) {
     insistOnSame(request, open);
     const usedAfter = usedAfterCommit(ledger, open);
-    return { ...reserved(ledger, open.decision, usedAfter), ...adds(ledger, request) };
+    return reserved(ledger, open.decision, usedAfter, adds(ledger, request));
   }
   const mark = ledger.marks.get('write', request.id, now);
   if (!mark) return null;
@@ -145,7 +150,7 @@ function recall(ledger: TenantLedger, request: ReserveRequest, now: number): Res
   else if (mark.state !== 'released') insistOnSame(request, { ...request, key: mark.key });
   // Settled without ever being reserved here: its release or late commit came first. Whatever the
   // verdict would be, the commit finds the mark.
-  return reserved(ledger, asked?.decision ?? QuotaDecision.ALLOW, ledger.used);
+  return reserved(ledger, asked?.decision ?? QuotaDecision.ALLOW, ledger.used, undefined);
 }
 
 function usedAfterCommit(ledger: TenantLedger, { key, bytes }: Asked): number {
@@ -158,13 +163,13 @@ function usedAfterCommit(ledger: TenantLedger, { key, bytes }: Asked): number {
 }
 
 /** What an open reservation adds to used. */
-function adds(ledger: TenantLedger, { key, bytes }: Question): { grownBytes: number } {
-  if (key === undefined) return { grownBytes: bytes };
+function adds(ledger: TenantLedger, { key, bytes }: Question): number {
+  if (key === undefined) return bytes;
   const entry = ledger.entry(key);
   const live = entry && ledger.isMetered(entry) ? entry.bytes : 0;
   const pending = ledger.pendingOf(key);
   const exposure = Math.max(live, pending?.largest ?? 0);
-  return { grownBytes: exposure - Math.max(live, pending?.largestWithout(bytes) ?? 0) };
+  return exposure - Math.max(live, pending?.largestWithout(bytes) ?? 0);
 }
 
 function insistOnSame(request: ReserveRequest, asked: Pick<Asked, 'key' | 'bytes'>): void {

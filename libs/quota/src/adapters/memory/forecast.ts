@@ -1,4 +1,3 @@
-import { usedBytes } from '../../core';
 import type { TenantLedger } from './tenant-ledger';
 
 export interface Forecast {
@@ -17,7 +16,7 @@ export function forecastReserve(
   key: string | undefined,
   bytes: number,
 ): Forecast {
-  const used = usedBytes(ledger.usageWhenFolded);
+  const used = ledger.usedWhenFolded;
   if (key === undefined) return { usedAfter: used + bytes, grows: bytes > 0 };
   const live = ledger.entry(key)?.bytes ?? 0;
   const others = ledger.pendingOf(key)?.largest ?? 0;

@@ -35,32 +35,46 @@ interface MarkKinds {
   store: { readonly replaced: boolean; readonly expiresAt?: number };
 }
 
-/** The settled ids of one tenant, the oldest first, since all live equally long. */
+interface Kept<T> {
+  readonly until: number;
+  readonly mark: T;
+}
+
+/** The settled ids of one tenant; those of a kind the oldest first, since all live equally long. */
 export class Marks {
-  private readonly byId = new Map<string, { readonly until: number; readonly mark: unknown }>();
+  private readonly kinds: { readonly [K in keyof MarkKinds]: Map<string, Kept<MarkKinds[K]>> } = {
+    write: new Map(),
+    remove: new Map(),
+    refund: new Map(),
+    store: new Map(),
+  };
 
   get isEmpty(): boolean {
-    return this.byId.size === 0;
+    return Object.values(this.kinds).every((kind) => kind.size === 0);
   }
 
   get<K extends keyof MarkKinds>(kind: K, id: string, now: number): MarkKinds[K] | undefined {
-    const found = this.byId.get(`${kind}:${id}`);
-    return found && found.until > now ? (found.mark as MarkKinds[K]) : undefined;
+    const found = this.kinds[kind].get(id);
+    return found && found.until > now ? found.mark : undefined;
   }
 
   set<K extends keyof MarkKinds>(kind: K, id: string, mark: MarkKinds[K], now: number): void {
-    this.forget(now, FORGET_AT_ONCE);
-    const name = `${kind}:${id}`;
+    const marks = this.kinds[kind];
+    forget(marks, now, FORGET_AT_ONCE);
     // Deleted first, so that it goes to the end of the order.
-    this.byId.delete(name);
-    this.byId.set(name, { until: now + MARK_MS, mark });
+    marks.delete(id);
+    marks.set(id, { until: now + MARK_MS, mark });
   }
 
   forget(now: number, max: number): void {
-    let left = max;
-    for (const [name, { until }] of this.byId) {
-      if (until > now || left-- <= 0) return;
-      this.byId.delete(name);
-    }
+    for (const kind of Object.values(this.kinds)) forget(kind, now, max);
+  }
+}
+
+function forget(marks: Map<string, { readonly until: number }>, now: number, max: number): void {
+  let left = max;
+  for (const [id, { until }] of marks) {
+    if (until > now || left-- <= 0) return;
+    marks.delete(id);
   }
 }

@@ -195,9 +195,9 @@ describe('MemoryUsageTracker: memory', () => {
     desk.now += 10_000;
     for (let i = 0; i < 20; i++) await desk.put('t', 'k', 1);
     const { ledgers: tenants } = desk.tracker as unknown as {
-      ledgers: { ledgers: Map<string, { marks: { byId: Map<string, unknown> } }> };
+      ledgers: { ledgers: Map<string, { marks: { kinds: { write: Map<string, unknown> } } }> };
     };
-    expect(tenants.ledgers.get('t')?.marks.byId.size).toBe(20);
+    expect(tenants.ledgers.get('t')?.marks.kinds.write.size).toBe(20);
   });
 });
 

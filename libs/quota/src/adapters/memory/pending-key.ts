@@ -1,9 +1,13 @@
 import BTree from 'sorted-btree';
 
-/** The reservations of one key that are held: their sizes, as a sorted bag, and what was seen meanwhile. */
+const byNumber = (a: number, b: number): number => a - b;
+
+/** The reservations of one key that are held: their sizes, and what was seen meanwhile. */
 export class PendingKey {
-  /** size → how many reservations have it. */
-  private readonly sizes = new BTree<number, number>(undefined, (a, b) => a - b);
+  /** The size, while there is one: nearly always. */
+  private only = 0;
+  /** While there are several: size → how many reservations have it. */
+  private sizes: BTree<number, number> | undefined;
 
   private count = 0;
   /** How many of them have lapsed. */
@@ -22,25 +26,37 @@ export class PendingKey {
   }
 
   get largest(): number {
-    return this.sizes.maxKey() ?? 0;
+    return this.sizes === undefined ? this.only : (this.sizes.maxKey() ?? 0);
   }
 
   /** The largest size once one reservation of `size` has left. */
   largestWithout(size: number): number {
-    const { largest } = this;
-    if (size < largest || (this.sizes.get(size) ?? 0) > 1) return largest;
-    return this.sizes.nextLowerKey(largest) ?? 0;
+    const { largest, sizes } = this;
+    if (size < largest || (sizes?.get(size) ?? 0) > 1) return largest;
+    return sizes?.nextLowerKey(largest) ?? 0;
   }
 
   add(size: number): void {
     this.count += 1;
+    if (this.count === 1) {
+      this.only = size;
+      return;
+    }
+    this.sizes ??= new BTree([[this.only, 1]], byNumber);
     this.sizes.set(size, (this.sizes.get(size) ?? 0) + 1);
   }
 
   remove(size: number): void {
     this.count -= 1;
+    if (this.sizes === undefined) {
+      this.only = 0;
+      return;
+    }
     const count = this.sizes.get(size) ?? 0;
     if (count > 1) this.sizes.set(size, count - 1);
     else this.sizes.delete(size);
+    if (this.count > 1) return;
+    this.only = this.sizes.maxKey() ?? 0;
+    this.sizes = undefined;
   }
 }

@@ -45,22 +45,19 @@ function settle(
   if (!outdated && (!held || bytes > held.bytes) && !admit(ledger, request, held)) {
     if (ledger.hasDue(now)) return settleAfterReaping(ledger, request, asked, now);
     if (mayFit(ledger, request, held)) throw UndecidedError.byLapsed('commit');
-    return finish(ledger, id, held, { asked, state: 'refused', key }, now);
+    if (held) ledger.close(held);
+    const mark: Settled = { asked, state: 'refused', key };
+    ledger.marks.set('write', id, mark, now);
+    return repeat(ledger, mark);
   }
   const old = key === undefined ? undefined : ledger.entry(key);
   const dueAt = outdated ? old?.dueAt : expiryOf(request, now);
-  const expires = dueAt !== undefined && Number.isFinite(dueAt) ? { expiresAt: dueAt } : {};
-  const replaced = old !== undefined;
-  const reply = finish(
-    ledger,
-    id,
-    held,
-    { asked, state: 'committed', key, replaced, ...expires },
-    now,
-  );
-  if (outdated) return reply;
-  place(ledger, request, dueAt ?? Infinity);
-  return { ...reply, usage: ledger.usage };
+  const expiresAt = dueAt !== undefined && Number.isFinite(dueAt) ? dueAt : undefined;
+  const mark: Settled = { asked, state: 'committed', key, replaced: old !== undefined, expiresAt };
+  if (held) ledger.close(held);
+  ledger.marks.set('write', id, mark, now);
+  if (!outdated) place(ledger, request, dueAt ?? Infinity);
+  return repeat(ledger, mark);
 }
 
 /** Checked like a new write: before it is refused, nothing that expired may still be counted. */
@@ -120,31 +117,16 @@ function place(ledger: TenantLedger, request: CommitRequest, dueAt: number): voi
     return;
   }
   ledger.noteVersion(key, version);
-  ledger.put({ key, bytes, dueAt, version, ...(value ? { value } : {}) });
-}
-
-function finish(
-  ledger: TenantLedger,
-  id: string,
-  held: Reservation | undefined,
-  mark: Settled,
-  now: number,
-): Exclude<CommitReply, { outcome: 'bounced' }> {
-  if (held) ledger.close(held);
-  ledger.marks.set('write', id, mark, now);
-  return repeat(ledger, mark);
+  ledger.put({ key, bytes, dueAt, version, value });
 }
 
 function repeat(ledger: TenantLedger, mark: Settled): Exclude<CommitReply, { outcome: 'bounced' }> {
   const { usage } = ledger;
   if (mark.state === 'refused') return { outcome: 'refused', usage };
   const { replaced, expiresAt } = mark;
-  return {
-    outcome: 'committed',
-    usage,
-    replaced,
-    ...(expiresAt === undefined ? {} : { expiresAt }),
-  };
+  return expiresAt === undefined
+    ? { outcome: 'committed', usage, replaced }
+    : { outcome: 'committed', usage, replaced, expiresAt };
 }
 
 export function release(ledger: TenantLedger, id: string, now: number): ReleaseReply {

@@ -50,7 +50,9 @@ export class TenantLedger {
   private folds = 0;
   private seq = 0;
 
-  private readonly entries = new BTree<string, Entry>(undefined, byText);
+  private readonly entries = new Map<string, Entry>();
+  /** The same in the order of their keys, for walks that go on after a key. */
+  private readonly inOrder = new BTree<string, Entry>(undefined, byText);
   private readonly expiring = new ExpiryIndex<Entry>();
   private readonly pending = new Map<string, PendingKey>();
   private readonly lapsing = new ExpiryIndex<Reservation>();
@@ -58,7 +60,9 @@ export class TenantLedger {
   constructor(readonly generation: string) {}
 
   get isEmpty(): boolean {
-    return this.entries.isEmpty && this.open.size === 0 && this.unkeyed === 0 && this.marks.isEmpty;
+    return (
+      this.entries.size === 0 && this.open.size === 0 && this.unkeyed === 0 && this.marks.isEmpty
+    );
   }
 
   get usage(): Usage {
@@ -71,6 +75,11 @@ export class TenantLedger {
 
   get used(): number {
     return this.committed + this.reserved;
+  }
+
+  /** {@link used} once everything unmetered is metered. */
+  get usedWhenFolded(): number {
+    return this.used + this.unmetered - this.overlap;
   }
 
   /** What usage will be once everything unmetered is metered. */
@@ -93,12 +102,9 @@ export class TenantLedger {
   }
 
   put(entry: NewEntry): void {
-    const { unmetered = false, ...rest } = entry;
-    this.replace(entry.key, {
-      ...rest,
-      seq: ++this.seq,
-      ...(unmetered ? { unmeteredIn: this.folds } : {}),
-    });
+    const { key, bytes, dueAt, version, value, unmetered = false } = entry;
+    const unmeteredIn = unmetered ? this.folds : undefined;
+    this.replace(key, { key, bytes, dueAt, version, value, seq: ++this.seq, unmeteredIn });
   }
 
   delete(key: string): void {
@@ -119,10 +125,10 @@ export class TenantLedger {
 
   /** At most `max` entries after a key, in the order of their keys. */
   *after(key: string | undefined, max: number): Iterable<Entry> {
-    let pair = this.entries.nextHigherPair(key);
+    let pair = this.inOrder.nextHigherPair(key);
     for (let left = max; pair && left > 0; left--) {
       yield pair[1];
-      pair = this.entries.nextHigherPair(pair[0]);
+      pair = this.inOrder.nextHigherPair(pair[0]);
     }
   }
 
@@ -138,10 +144,10 @@ export class TenantLedger {
   }
 
   hold(asked: Asked, id: string, dueAt: number): void {
-    const reservation = { ...asked, id, dueAt, seq: ++this.seq };
+    const { key, bytes, decision, keep } = asked;
+    const reservation = { key, bytes, decision, keep, id, dueAt, seq: ++this.seq };
     this.open.set(id, reservation);
     this.lapsing.add(reservation);
-    const { key, bytes } = asked;
     if (key === undefined) {
       this.reserved += bytes;
       return;
@@ -236,10 +242,10 @@ export class TenantLedger {
   recount(): number {
     let metered = 0;
     let unmetered = 0;
-    this.entries.forEach((entry) => {
+    for (const entry of this.entries.values()) {
       if (this.isMetered(entry)) metered += entry.bytes;
       else unmetered += entry.bytes;
-    });
+    }
     const drift = this.committed - (metered + this.unkeyed);
     this.folds++;
     this.committed = metered + unmetered + this.unkeyed;
@@ -264,9 +270,11 @@ export class TenantLedger {
     if (old) this.expiring.delete(old);
     if (next) {
       this.entries.set(key, next);
+      this.inOrder.set(key, next);
       this.expiring.add(next);
-    } else {
+    } else if (old) {
       this.entries.delete(key);
+      this.inOrder.delete(key);
     }
     this.tally(key, 1);
   }

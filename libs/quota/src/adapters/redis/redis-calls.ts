@@ -1,6 +1,6 @@
 import { isNativeError } from 'node:util/types';
 import type { Cluster, Redis } from 'ioredis';
-import { InvalidWriteError, QuotaUnavailableError } from '../../core';
+import { InvalidWriteError, Patience, QuotaUnavailableError } from '../../core';
 import { classify, isOfThisCommand } from './failures';
 
 /** Any client of ioredis, given by the user. Recommended options: {@link quotaRedisOptions}. */
@@ -24,8 +24,35 @@ const SILENCE_MS = 5_000;
  */
 const SHORTEST_DEADLINE_MS = 100;
 
-/** When the first call was made that nothing was answered after, of each client. */
-const silences = new WeakMap<RedisClient, number>();
+/** When the first call was made that nothing was answered after. */
+interface Silence {
+  since: number | undefined;
+}
+
+/** Of each client, whatever number of callers it has. */
+const silences = new WeakMap<RedisClient, Silence>();
+
+function silenceOf(client: RedisClient): Silence {
+  const silence = silences.get(client) ?? { since: undefined };
+  silences.set(client, silence);
+  return silence;
+}
+
+/** The wait for one call. Half a tick early, so that it is as often too early as too late. */
+class CallPatience extends Patience {
+  constructor(
+    private readonly deadline: number,
+    protected readonly onOver: () => void,
+  ) {
+    super();
+    const now = performance.now();
+    this.begin(deadline <= now, now);
+  }
+
+  protected isOver(now: number): boolean {
+    return now >= this.deadline - Patience.tickMs / 2;
+  }
+}
 
 /** One call under way: whether it may have taken effect, and when nobody waits for it any more. */
 interface Attempt {
@@ -39,6 +66,8 @@ interface Attempt {
  * the wait for a connection nor all of a retry. Whatever happens, the promise settles in time.
  */
 export class RedisCalls {
+  private readonly silence: Silence;
+
   constructor(
     readonly client: RedisClient,
     readonly deadlineMs: number = DEFAULT_DEADLINE_MS,
@@ -48,6 +77,7 @@ export class RedisCalls {
     if (!Number.isInteger(deadlineMs) || deadlineMs < 1) {
       throw new RangeError('deadlineMs is not usable. Allowed: whole milliseconds, at least 1.');
     }
+    this.silence = silenceOf(client);
   }
 
   /** A point in time for {@link guard}, on the clock of `performance.now()`. */
@@ -67,32 +97,22 @@ export class RedisCalls {
     deadline: number = this.deadlineInSilence(),
   ): Promise<T> {
     const attempt: Attempt = { operation, applied: 'no', over: false };
-    this.silentSince ??= performance.now();
+    this.silence.since ??= performance.now();
     return new Promise<T>((resolve, reject) => {
-      let late: NodeJS.Immediate | undefined;
-      const settle = (): void => {
-        attempt.over = true;
-        clearTimeout(timer);
-        clearImmediate(late);
-      };
-      const expire = (): void => {
+      const patience = new CallPatience(deadline, () => {
         attempt.over = true;
         this.dropWhenSilent();
         reject(this.unavailable(attempt, new Error('No answer came before the deadline.')));
-      };
-      // After a stall of this process its timers run before its sockets are read, in which the
-      // answer may lie: they get one look.
-      const timer = setTimeout(
-        () => (late = setImmediate(expire)),
-        Math.max(0, deadline - performance.now()),
-      );
+      });
       this.pursue(attempt, send).then(
         (value) => {
-          settle();
+          attempt.over = true;
+          patience.end();
           resolve(value);
         },
         (error: unknown) => {
-          settle();
+          attempt.over = true;
+          patience.end();
           // The deadline may have passed meanwhile; then this is not heard.
           // Node's own errors have another realm's Error where the code runs in a sandbox, as under Jest.
           reject(isNativeError(error) ? error : new Error(String(error)));
@@ -101,19 +121,10 @@ export class RedisCalls {
     });
   }
 
-  private get silentSince(): number | undefined {
-    return silences.get(this.client);
-  }
-
-  private set silentSince(at: number | undefined) {
-    if (at === undefined) silences.delete(this.client);
-    else silences.set(this.client, at);
-  }
-
   private deadlineInSilence(): number {
     const now = performance.now();
     const shortest = Math.min(SHORTEST_DEADLINE_MS, this.deadlineMs);
-    return Math.max((this.silentSince ?? now) + this.deadlineMs, now + shortest);
+    return Math.max((this.silence.since ?? now) + this.deadlineMs, now + shortest);
   }
 
   private async pursue<T>(attempt: Attempt, send: () => Promise<T>): Promise<T> {
@@ -122,12 +133,12 @@ export class RedisCalls {
       attempt.applied = 'unknown';
       try {
         const answer = await send();
-        this.silentSince = undefined;
+        this.silence.since = undefined;
         return answer;
       } catch (error) {
         const failure = classify(error);
         if (failure === 'unsent') this.dropWhenSilent();
-        else if (failure !== 'unknown') this.silentSince = undefined;
+        else if (failure !== 'unknown') this.silence.since = undefined;
         if (failure === 'argument') throw argumentError(error);
         if (failure !== 'unknown') attempt.applied = maybeApplied ? 'unknown' : 'no';
         if (failure === 'broken') attempt.applied = 'unknown';
@@ -147,8 +158,9 @@ export class RedisCalls {
   private dropWhenSilent(): void {
     const { status } = this.client;
     if (status !== 'ready' && status !== 'connect') return;
-    if (this.silentSince === undefined || performance.now() - this.silentSince < SILENCE_MS) return;
-    this.silentSince = undefined;
+    if (this.silence.since === undefined || performance.now() - this.silence.since < SILENCE_MS)
+      return;
+    this.silence.since = undefined;
     this.client.disconnect(true);
   }
 
