@@ -36,14 +36,21 @@ export function readOptions(argv: readonly string[]): BenchOptions {
       'under a minute, for CI: ends with 1 when a ratio falls below its floor',
       false,
     )
-    .option(
-      '--variants <names>',
-      'comma list; bare is always measured',
-      listOf(variantOf),
-      VARIANTS,
+    .addOption(
+      new Option('--variants <names>', 'comma list of those below; bare is always measured')
+        .argParser(listOf(variantOf))
+        .default(VARIANTS, 'all'),
     )
-    .option('--adapters <names>', `comma list of ${ADAPTERS.join(', ')}`, oneOf(ADAPTERS), ADAPTERS)
-    .option('--parts <names>', `comma list of ${PARTS.join(', ')}`, oneOf(PARTS), PARTS)
+    .addOption(
+      new Option('--adapters <names>', `comma list of ${ADAPTERS.join(', ')}`)
+        .argParser(oneOf(ADAPTERS))
+        .default(ADAPTERS, 'both'),
+    )
+    .addOption(
+      new Option('--parts <names>', `comma list of ${PARTS.join(', ')}`)
+        .argParser(oneOf(PARTS))
+        .default(PARTS, 'all'),
+    )
     .option('--rounds <number>', 'rounds over all variants', positive, 5)
     .option('--seconds <number>', 'of one slice of the closed loop', positive, 1)
     .option('--open-seconds <number>', 'of one slice of the open loop', positive, 2)

@@ -1,4 +1,5 @@
 import { isNoScript } from './failures';
+import { gatherWrites } from './gather-writes';
 import type { RedisCalls, RedisClient } from './redis-calls';
 import { loadScripts, type Script, type ScriptName } from './script-source';
 
@@ -50,6 +51,7 @@ export class RedisScripts {
   private evaluate(command: 'eval' | 'evalsha', what: string, call: ScriptCall): Promise<unknown> {
     const client = this.calls.client as RedisClient & BinaryClient;
     const rest = [...call.keys, ...call.args];
+    gatherWrites(client);
     // Not callBuffer(): with enableAutoPipelining ioredis 5.11 sends that without the command's name.
     return call.binary === true
       ? client[`${command}Buffer`](what, call.keys.length, ...rest)
