@@ -1,6 +1,7 @@
 import { UsageSource, type SourceEntry } from '@app/quota';
 import { waitUntil } from '../../support';
 import { startReplicated, type Replicated } from '../redis/replica';
+import { figures } from './figures';
 import type { Instance } from './instance';
 import { HARD, KB, World } from './world';
 
@@ -87,12 +88,6 @@ async function expectExact(tenant: string): Promise<void> {
     await waitUntil(async () => (await instances[0].put(tenant, 'last', left)) === 'stored');
   }
   await world.settled(tenant);
-}
-
-function figures(name: string, values: object): void {
-  if (process.env['QUOTA_FIGURES'] !== undefined) {
-    process.stderr.write(`${JSON.stringify({ name, ...values })}\n`);
-  }
 }
 
 it.each([true, false])(
