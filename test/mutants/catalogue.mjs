@@ -483,6 +483,13 @@ export const MUTANTS = [
     ON_AMNESIA,
   ),
   plant(
+    'bank: what was only counted in shadow mode is not made known',
+    `${CORE}/banked-tracker.ts`,
+    '        this.makeKnown(request, reply);\n',
+    '',
+    ['test/integration/bank/shadow.spec.ts'],
+  ),
+  plant(
     'loss: a rebuild ends before what is stored was looked at',
     `${CORE}/ledger-rebuild.ts`,
     '  await reconcile(tenant);\n',

@@ -24,11 +24,11 @@ async function fill(instance: Instance, tenant: string, name: string): Promise<v
   }
 }
 
-describe.each([
-  { what: 'nothing granted', enforced: 0, shadow: 900 * KB },
-  { what: 'a part granted', enforced: 100 * KB, shadow: 500 * KB },
-  { what: 'more than the limit counted', enforced: 100 * KB, shadow: 1_300 * KB },
-])('shadow turned to enforce, $what', ({ what, enforced, shadow }) => {
+describe.each<{ what: string; first: QuotaMode; bytes: number }>([
+  { what: 'in shadow from the first write', first: 'shadow', bytes: 900 * KB },
+  { what: 'enforced before', first: 'enforce', bytes: 500 * KB },
+  { what: 'more than the limit counted', first: 'enforce', bytes: 1_300 * KB },
+])('shadow turned to enforce, $what', ({ what, first, bytes }) => {
   let withRedis: Instance;
   let cut: Instance;
   let tenant: string;
@@ -37,11 +37,13 @@ describe.each([
   beforeEach(async () => {
     [withRedis, cut] = [await world.newInstance(), await world.newInstance()];
     tenant = await world.newTenant();
-    if (enforced > 0) expect(await withRedis.put(tenant, 'enforced', enforced)).toBe('stored');
+    await setMode(withRedis, tenant, first);
+    expect(await withRedis.put(tenant, 'first', 100 * KB)).toBe('stored');
+    await waitUntil(async () => (await world.account(tenant)).granted > 0);
     await setMode(withRedis, tenant, 'shadow');
-    expect(await withRedis.put(tenant, 'shadow', shadow)).toBe('stored');
+    expect(await withRedis.put(tenant, 'shadow', bytes)).toBe('stored');
     const { granted } = await world.account(tenant);
-    beyondGrant = enforced + shadow - granted;
+    beyondGrant = world.storage.held(tenant) - granted;
     expect(beyondGrant).toBeGreaterThan(0);
     await cutOff(cut);
   });
@@ -61,7 +63,7 @@ describe.each([
     for (const instance of [withRedis, cut]) {
       await waitUntil(async () => (await instance.put(tenant, 'more', 1)) === 'refused');
     }
-    for (const key of ['enforced', 'shadow']) await withRedis.remove(tenant, key);
+    for (const key of ['first', 'shadow']) await withRedis.remove(tenant, key);
     await world.settled(tenant);
     const left = HARD - world.storage.held(tenant);
     await waitUntil(async () => (await withRedis.put(tenant, 'last', left)) === 'stored');

@@ -264,6 +264,7 @@ export class BankedTracker extends UsageTracker {
         const reply = await ledger.reserve(request);
         const final = reply.outcome !== 'rejected' || bytes > limits.hardBytes;
         if (!final && (await this.mayBeFreed(tenant))) continue;
+        this.makeKnown(request, reply);
         return this.noted(tenant, reply);
       } catch (error) {
         if (!(error instanceof GrantShortError)) throw error;
@@ -272,6 +273,18 @@ export class BankedTracker extends UsageTracker {
       }
     }
     throw last ?? new QuotaUnavailableError('reserve', { applied: 'no', contact: 'answered' });
+  }
+
+  /**
+   * In shadow mode a ledger holds bytes though nothing was granted. The bank would take the tenant for
+   * its own, and journal no removal for the ledger; nor would a ledger that lost its data be missed.
+   * The write does not wait for it, and the next one asks again if it fails.
+   */
+  private makeKnown({ tenant, bytes, limits }: ReserveRequest, reply: ReserveReply): void {
+    const unknown = reply.outcome === 'reserved' && reply.generation.endsWith('/');
+    if (!unknown || bytes === 0) return;
+    const short = { wantBytes: Math.max(usedBytes(reply.usage), reply.usedAfterBytes), seen: 0 };
+    this.parts.keeper.widen(tenant, short, bytes, limits.hardBytes).catch(() => undefined);
   }
 
   /**
