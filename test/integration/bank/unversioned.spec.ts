@@ -1,4 +1,5 @@
 import { UsageSource, type SourceEntry } from '@app/quota';
+import { BankedTracker } from '../../../libs/quota/src/core/banked-tracker';
 import { waitUntil } from '../../support';
 import { figures } from './figures';
 import type { Instance } from './instance';
@@ -48,10 +49,12 @@ class Outage {
 
   /** Both instances and a tenant that has a grant, of which `cut` loses Redis. */
   static async begin(knowledge: Knowledge): Promise<Outage> {
-    const options = { usageSource: knowledge.source ? new WithoutVersions() : undefined };
+    const usageSource = knowledge.source ? new WithoutVersions() : undefined;
+    const options = { usageSource, onOutage: 'allow', outageBudgetMb: 1 } as const;
     const [cut, other] = [await world.newInstance(options), await world.newInstance(options)];
     const outage = new Outage(await world.newTenant(), knowledge, cut, other);
     await outage.put(other, 'k', 100 * KB);
+    await cut.checker.status(outage.tenant);
     await cutOff(cut);
     return outage;
   }
@@ -59,6 +62,18 @@ class Outage {
   inBank = {
     put: (bytes: number) => this.put(this.cut, 'k', bytes),
     remove: () => this.remove(this.cut, 'k'),
+  };
+
+  /** PostgreSQL is away from it as well, so that what it does has to wait. */
+  inNeither = {
+    put: async (bytes: number) => {
+      this.cut.databaseLink.down();
+      await this.put(this.cut, 'k', bytes);
+    },
+    remove: async () => {
+      this.cut.databaseLink.down();
+      await this.remove(this.cut, 'k');
+    },
   };
 
   inRedis = {
@@ -79,10 +94,15 @@ class Outage {
     await instance.checker.remove(this.tenant, key, this.knowledge.versions ? version : undefined);
   }
 
-  /** Redis is there again for both, and has taken over what PostgreSQL has admitted and given back. */
+  /** Redis is there again for both, and has taken over what was admitted and given back without it. */
   async end(): Promise<void> {
-    this.cut.redisLink.up();
+    const { tracker, databaseLink, redisLink } = this.cut;
+    databaseLink.up();
+    redisLink.up();
     await waitUntil(async () => {
+      if (!(tracker instanceof BankedTracker)) throw new Error('There is no bank.');
+      await tracker.settle();
+      if (tracker.waiting > 0) return false;
       const [row] = await world.probe.query<{ pending: boolean }[]>(
         'SELECT pending FROM quota_ledger WHERE tenant_id = $1',
         [this.tenant],
@@ -114,6 +134,20 @@ const ORDERS: Record<string, { play: (outage: Outage) => Promise<void>; lost: nu
       await inRedis.put(200 * KB);
     },
     lost: 200 * KB,
+  },
+  'deleted where neither is, then written by way of Redis': {
+    play: async ({ inNeither, inRedis }) => {
+      await inNeither.remove();
+      await inRedis.put(200 * KB);
+    },
+    lost: 200 * KB,
+  },
+  'written where neither is, then larger by way of Redis': {
+    play: async ({ inNeither, inRedis }) => {
+      await inNeither.put(10 * KB);
+      await inRedis.put(200 * KB);
+    },
+    lost: 190 * KB,
   },
   'written by way of PostgreSQL, then larger by way of Redis': {
     play: async ({ inBank, inRedis }) => {
