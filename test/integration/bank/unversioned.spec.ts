@@ -97,8 +97,10 @@ class Outage {
   /** Redis is there again for both, and has taken over what was admitted and given back without it. */
   async end(): Promise<void> {
     const { tracker, databaseLink, redisLink } = this.cut;
-    databaseLink.up();
     redisLink.up();
+    // First, so that nothing that waits goes by way of PostgreSQL.
+    await waitUntil(() => this.cut.redisState() === 'closed');
+    databaseLink.up();
     await waitUntil(async () => {
       if (!(tracker instanceof BankedTracker)) throw new Error('There is no bank.');
       await tracker.settle();
@@ -107,7 +109,7 @@ class Outage {
         'SELECT pending FROM quota_ledger WHERE tenant_id = $1',
         [this.tenant],
       );
-      return row?.pending === false && this.cut.redisState() === 'closed';
+      return row?.pending === false;
     });
   }
 
