@@ -483,6 +483,27 @@ export const MUTANTS = [
     ON_AMNESIA,
   ),
   plant(
+    'bank: what was only counted in shadow mode is not made known',
+    `${CORE}/banked-tracker.ts`,
+    '        this.makeKnown(request, reply);\n',
+    '',
+    ['test/integration/bank/shadow.spec.ts'],
+  ),
+  plant(
+    'bank: a deletion that had to wait is not held against the storage',
+    `${CORE}/bank-returns.ts`,
+    '      if (waited) await truth?.verify(tenant, [key]);\n',
+    '',
+    ['test/integration/bank/unversioned.spec.ts'],
+  ),
+  plant(
+    'bank: a write of the budget is not held against the storage once it is charged',
+    `${CORE}/banked-tracker.ts`,
+    '    if (key !== undefined) await this.parts.truth?.verify(tenant, [key]);\n',
+    '',
+    ['test/integration/bank/unversioned.spec.ts'],
+  ),
+  plant(
     'loss: a rebuild ends before what is stored was looked at',
     `${CORE}/ledger-rebuild.ts`,
     '  await reconcile(tenant);\n',

@@ -1,8 +1,11 @@
 import { UsageSource, type SourceEntry } from '@app/quota';
+import type { BankUpkeep } from '../../../libs/quota/src/core/bank-upkeep';
+import { BANK_UPKEEP } from '../../../libs/quota/src/nest/quota.lifecycle';
 import { waitUntil } from '../../support';
 import { startReplicated, type Replicated } from '../redis/replica';
+import { figures } from './figures';
 import type { Instance } from './instance';
-import { HARD, KB, World } from './world';
+import { cutOff, HARD, KB, World } from './world';
 
 /** A storage that takes its time to be walked over. */
 class SlowSource extends UsageSource {
@@ -89,12 +92,6 @@ async function expectExact(tenant: string): Promise<void> {
   await world.settled(tenant);
 }
 
-function figures(name: string, values: object): void {
-  if (process.env['QUOTA_FIGURES'] !== undefined) {
-    process.stderr.write(`${JSON.stringify({ name, ...values })}\n`);
-  }
-}
-
 it.each([true, false])(
   'a replica that lacks the latest writes takes over: over by no more than these (fill before it is found: %s)',
   async (slow) => {
@@ -142,6 +139,32 @@ it('grants that were raised in the lost window are missed by the bank itself', a
   await expectExact(tenant);
   figures('grants raised', { lostBytes: lost, overBytes: over(tenant) });
   expect(over(tenant)).toBeLessThanOrEqual(lost);
+});
+
+it('a grant that was lowered in the lost window is there again: over by no more than that', async () => {
+  const [one, other] = instances;
+  const tenant = await world.newTenant();
+  for (const key of ['stays', 'goes']) expect(await one.put(tenant, key, HARD / 2)).toBe('stored');
+  await one.remove(tenant, 'goes');
+  await redis.inStep();
+  redis.link.down();
+  const before = await world.account(tenant);
+  await one.module.get<BankUpkeep>(BANK_UPKEEP).lower();
+  const after = await world.account(tenant);
+  const loweredBytes = before.granted - after.granted;
+  source.close();
+  await failOver();
+  // All of the old grant by way of Redis, all of the rest by way of PostgreSQL.
+  const freeInRedis = before.granted - world.storage.held(tenant);
+  expect(await one.put(tenant, 'in Redis', freeInRedis)).toBe('stored');
+  await cutOff(other);
+  expect(await other.put(tenant, 'in PostgreSQL', HARD - after.granted)).toBe('stored');
+  other.redisLink.up();
+  source.open();
+  await expectExact(tenant);
+  figures('grant lowered', { loweredBytes, overBytes: over(tenant) });
+  expect(loweredBytes).toBeGreaterThan(0);
+  expect(over(tenant)).toBe(loweredBytes);
 });
 
 it('what was deleted or written first in the lost window is found as well', async () => {

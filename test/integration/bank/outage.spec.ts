@@ -1,5 +1,6 @@
 import { waitUntil } from '../../support';
 import { QuotaAdmin, StoreBreakers } from '@app/quota';
+import { figures } from './figures';
 import type { Instance } from './instance';
 import { cutOff, HARD, KB, World } from './world';
 
@@ -58,21 +59,35 @@ it('without either a write is a 503 by default, a deletion is not lost', async (
 });
 
 it('without either a budget is allowed by setting, to the byte, and counts as soon as it can', async () => {
-  const one = await world.newInstance({ onOutage: 'allow', outageBudgetMb: 1 });
-  const tenant = await world.newTenant();
-  const neighbour = await world.newTenant();
-  for (const name of [tenant, neighbour]) await one.put(name, 'a', 600 * KB);
-  await Promise.all([cutOff(one), withoutDatabase(one)]);
-  expect(await one.put(tenant, 'b', 600 * KB)).toBe('stored');
-  expect(await one.put(neighbour, 'b', 424 * KB)).toBe('stored');
-  expect(await one.put(neighbour, 'c', 1)).toBe('unavailable');
-  // Beyond its limit by not more than the budget.
-  expect(world.storage.held(tenant)).toBe(1_200 * KB);
-  one.redisLink.up();
-  one.databaseLink.up();
-  await world.settled(tenant);
-  await world.settled(neighbour);
-  expect(await one.put(tenant, 'c', 1)).toBe('refused');
+  const options = { onOutage: 'allow', outageBudgetMb: 1 } as const;
+  const [one, other] = [await world.newInstance(options), await world.newInstance(options)];
+  const tenants = [await world.newTenant(), await world.newTenant()] as const;
+  const [tenant, neighbour] = tenants;
+  for (const name of tenants) {
+    expect(await one.put(name, 'a', HARD - KB)).toBe('stored');
+    expect(await other.put(name, 'b', KB)).toBe('stored');
+  }
+  for (const instance of [one, other]) {
+    await Promise.all([cutOff(instance), withoutDatabase(instance)]);
+  }
+  expect(await one.put(tenant, 'c', 600 * KB)).toBe('stored');
+  expect(await one.put(neighbour, 'c', 424 * KB)).toBe('stored');
+  expect(await one.put(neighbour, 'd', 1)).toBe('unavailable');
+  expect(await other.put(tenant, 'd', 1_024 * KB)).toBe('stored');
+  expect(await other.put(tenant, 'e', 1)).toBe('unavailable');
+  // Beyond their limits by the budgets of both, and not by a byte more.
+  const held = tenants.reduce((sum, name) => sum + world.storage.held(name), 0);
+  const overBytes = held - tenants.length * HARD;
+  figures('outage budget', { instances: 2, budgetMb: 1, overBytes });
+  expect(overBytes).toBe(2 * 1_024 * KB);
+  for (const { redisLink, databaseLink } of [one, other]) {
+    redisLink.up();
+    databaseLink.up();
+  }
+  for (const name of tenants) await world.settled(name);
+  for (const instance of [one, other]) {
+    for (const name of tenants) expect(await instance.put(name, 'f', 1)).toBe('refused');
+  }
   const { policy, bytes } = one.degraded[0]!;
   expect({ policy, bytes }).toEqual({ policy: 'allow', bytes: 600 * KB });
   expect(one.degraded.map((event) => event.policy)).toContain('deny');

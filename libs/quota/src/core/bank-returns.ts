@@ -2,6 +2,7 @@ import type { BankDesk } from './bank-desk';
 import { soon } from './budget';
 import { Deferred } from './deferred';
 import { QuotaUnavailableError } from './errors';
+import type { StoredTruth } from './grant-keeper';
 import type { OutageBudget } from './outage-budget';
 import type {
   RefundReply,
@@ -18,6 +19,8 @@ export interface BankReturnsParts {
   readonly bankLedger: UsageTracker;
   readonly desk: BankDesk;
   readonly budget: OutageBudget;
+  /** What is really stored; absent: nobody can say. */
+  readonly truth?: Pick<StoredTruth, 'verify'>;
 }
 
 /** The ledger's marks live 10 s: what is sent again after that could count twice. */
@@ -55,12 +58,20 @@ export class BankReturns {
     );
   }
 
+  /** One that had to wait may come after a later write of its key, which only the storage can tell. */
   async remove(request: RemoveRequest): Promise<RemoveReply> {
-    return this.giveBack(
-      request.id,
-      () => this.removeAnywhere(request),
-      () => ({ removed: false, freedBytes: 0, usage: this.parts.desk.guess(request.tenant) }),
-    );
+    const { desk, truth } = this.parts;
+    const { tenant, id, key } = request;
+    let waited = false;
+    const send = async (): Promise<RemoveReply> => {
+      const reply = await this.removeAnywhere(request);
+      if (waited) await truth?.verify(tenant, [key]);
+      return reply;
+    };
+    return this.giveBack(id, send, () => {
+      waited = true;
+      return { removed: false, freedBytes: 0, usage: desk.guess(tenant) };
+    });
   }
 
   /** One that the ledger may have taken goes to nobody else: given back twice, bytes are admitted twice. */

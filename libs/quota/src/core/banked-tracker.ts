@@ -5,7 +5,7 @@ import type { BankReturns } from './bank-returns';
 import { charge } from './charge';
 import { soon } from './budget';
 import { QuotaUnavailableError, UndecidedError } from './errors';
-import type { GrantKeeper } from './grant-keeper';
+import type { GrantKeeper, StoredTruth } from './grant-keeper';
 import { OutageBudget } from './outage-budget';
 import {
   UsageTracker,
@@ -38,6 +38,8 @@ export interface BankedTrackerParts {
   readonly desk: BankDesk;
   readonly returns: BankReturns;
   readonly budget: OutageBudget;
+  /** What is really stored; absent: nobody can say. */
+  readonly truth?: Pick<StoredTruth, 'verify'>;
 }
 
 /** A write may need a larger grant, and lose it to others, so often. */
@@ -264,6 +266,7 @@ export class BankedTracker extends UsageTracker {
         const reply = await ledger.reserve(request);
         const final = reply.outcome !== 'rejected' || bytes > limits.hardBytes;
         if (!final && (await this.mayBeFreed(tenant))) continue;
+        this.makeKnown(request, reply);
         return this.noted(tenant, reply);
       } catch (error) {
         if (!(error instanceof GrantShortError)) throw error;
@@ -272,6 +275,18 @@ export class BankedTracker extends UsageTracker {
       }
     }
     throw last ?? new QuotaUnavailableError('reserve', { applied: 'no', contact: 'answered' });
+  }
+
+  /**
+   * In shadow mode a ledger holds bytes though nothing was granted. The bank would take the tenant for
+   * its own, and journal no removal for the ledger; nor would a ledger that lost its data be missed.
+   * The write does not wait for it, and the next one asks again if it fails.
+   */
+  private makeKnown({ tenant, bytes, limits }: ReserveRequest, reply: ReserveReply): void {
+    const unknown = reply.outcome === 'reserved' && reply.generation.endsWith('/');
+    if (!unknown || bytes === 0) return;
+    const short = { wantBytes: Math.max(usedBytes(reply.usage), reply.usedAfterBytes), seen: 0 };
+    this.parts.keeper.widen(tenant, short, bytes, limits.hardBytes).catch(() => undefined);
   }
 
   /**
@@ -316,7 +331,10 @@ export class BankedTracker extends UsageTracker {
     }
   }
 
-  /** It is stored already: whatever the limit says, it counts. Not by the budget that it came from. */
+  /**
+   * It is stored already: whatever the limit says, it counts. Not by the budget that it came from. A
+   * later write of the key may have been counted before it, which only the storage can tell.
+   */
   private async chargeStored(request: CommitRequest): Promise<void> {
     const account = {
       reserve: async (write: ReserveRequest): Promise<ReserveReply> => {
@@ -327,6 +345,8 @@ export class BankedTracker extends UsageTracker {
       commit: (commit: CommitRequest) => this.commit(commit),
     };
     await charge(account, { ...request, enforce: false });
+    const { tenant, key } = request;
+    if (key !== undefined) await this.parts.truth?.verify(tenant, [key]);
   }
 
   private async commitAtDesk(request: CommitRequest, slash: number): Promise<CommitReply> {

@@ -64,7 +64,12 @@ export class GrantKeeper {
    *
    * @throws QuotaUnavailableError when there is none to be had at present
    */
-  widen(tenant: string, short: GrantShortError, bytes: number, hardBytes: number): Promise<void> {
+  widen(
+    tenant: string,
+    short: Pick<GrantShortError, 'wantBytes' | 'seen'>,
+    bytes: number,
+    hardBytes: number,
+  ): Promise<void> {
     const joined = this.waiting.get(tenant);
     if (joined !== undefined) {
       joined.moreBytes += Math.min(bytes, MAX_BYTES - joined.moreBytes);

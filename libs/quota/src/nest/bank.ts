@@ -43,13 +43,14 @@ export function buildBank(
     reconcile: (tenant: string) => reconciler.reconcile(tenant),
     verify: (tenant: string, keys: readonly string[]) => reconciler.verify(tenant, keys),
   };
+  const stored = options.usageSource !== undefined && { truth };
   const keeper = new GrantKeeper(
-    { ledger, grants, bank, lease, observer, ...(options.usageSource !== undefined && { truth }) },
+    { ledger, grants, bank, lease, observer, ...stored },
     mbToBytes(options.grantChunkMb),
   );
   const desk = new BankDesk({ bank, bankLedger, budget, observer });
-  const returns = new BankReturns({ ledger, bankLedger, desk, budget });
-  const parts = { ledger, grants, bankLedger, bank, keeper, desk, returns, budget };
+  const returns = new BankReturns({ ledger, bankLedger, desk, budget, ...stored });
+  const parts = { ledger, grants, bankLedger, bank, keeper, desk, returns, budget, ...stored };
   const tracker = new BankedTracker(parts);
   const reconciler: Reconciler = new Reconciler(tracker, options.usageSource ?? null, observer, {
     lease,
