@@ -105,12 +105,12 @@ export class World {
     const { usage, entries, lapsed, value } = await this.observe(request);
     const at = { start, end: this.harness.now() };
     // Before the model changes: what is due for it must have been so throughout.
-    if (this.model.spans().some(({ from, to }) => to > start && from <= at.end)) {
-      throw new Inconclusive();
-    }
+    this.insistOnCertainty(at);
     const expected = this.apply(request, { start, end: replied });
     this.compare(request, reply, expected, { start, end: replied });
     this.learn(request, reply);
+    // What the request has made may have fallen due before all was read.
+    this.insistOnCertainty(at);
 
     this.model.reapAll(at);
     expect(usage).toEqual(this.model.usage());
@@ -152,6 +152,13 @@ export class World {
   private get values(): ValueTracker {
     if (this.harness.tracker instanceof ValueTracker) return this.harness.tracker;
     throw new Error('This tracker keeps no values; give the model { keepsValues: false }.');
+  }
+
+  /** @throws Inconclusive when something fell due between the two, as on a machine that is busy */
+  private insistOnCertainty({ start, end }: Moment): void {
+    if (this.model.spans().some(({ from, to }) => to > start && from <= end)) {
+      throw new Inconclusive();
+    }
   }
 
   private async untilCertain(): Promise<void> {
