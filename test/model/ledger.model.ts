@@ -78,6 +78,11 @@ export class LedgerModel {
   stamp = 0;
   /** Lives that have ended, less those that somebody has looked after. */
   unsettled = 0;
+  /**
+   * A commit came for a hold without a key that had lapsed and did not fit: whether that is one nobody
+   * knows the end of, or one that its owner has come for, a ledger may see either way.
+   */
+  private unsettledMayDiffer = false;
 
   private lists: Lists = { entries: [], opens: [] };
   private charges: number[] = [];
@@ -363,7 +368,7 @@ export class LedgerModel {
       expiredEntries: Math.min(max, due.entries.length),
       expiredReservations: Math.min(max, due.opens.length),
       more: !all,
-      ...(all ? { unsettled: this.unsettled } : {}),
+      ...(all && !this.unsettledMayDiffer ? { unsettled: this.unsettled } : {}),
       ...(all || lapsedBefore ? { lapsed: this.lapsed().length > 0 } : {}),
       ...(all ? { freedBytes: before - this.used() } : {}),
     };
@@ -388,7 +393,7 @@ export class LedgerModel {
   settled(count: number): Expected {
     const lowered = Math.min(count, this.unsettled);
     this.unsettled -= lowered;
-    return { lowered };
+    return this.unsettledMayDiffer ? {} : { lowered };
   }
 
   drop(): void {
@@ -490,7 +495,11 @@ export class LedgerModel {
     const fits = (): boolean =>
       usedAfter() <= limits.hardBytes || usedAfter() <= this.used(withoutIt());
     if (fits()) return 'enough';
+    const unsettledBefore = this.unsettled;
+    const own = this.lists.opens.find((one) => one.id === id);
     this.reapAll(at);
+    const reaped = own !== undefined && !this.lists.opens.includes(own);
+    if (reaped && this.unsettled > unsettledBefore) this.unsettledMayDiffer = true;
     if (fits()) return 'enough';
     const others = sum(this.lapsed(withoutIt()));
     return usedAfter() - others <= limits.hardBytes ? 'undecided' : 'none';
