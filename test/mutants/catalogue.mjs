@@ -902,8 +902,15 @@ export const MUTANTS = [
   plant(
     'eviction: takes a value that was rewritten',
     'src/cache/ledger-cache-store.ts',
-    'const isSame = entry !== null && entry.expiresAt === listed.expiresAt;',
-    'const isSame = entry !== null;',
+    'const seen = { bytes, version, written };',
+    'const seen = { bytes, version };',
+    ON_EVICTION,
+  ),
+  plant(
+    'eviction: takes those that expire soonest',
+    'src/cache/oldest-entries.ts',
+    'if (written !== 0) return written;',
+    '',
     ON_EVICTION,
   ),
   plant(

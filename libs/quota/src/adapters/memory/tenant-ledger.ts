@@ -20,6 +20,9 @@ export interface Reservation extends Due, Asked {
 /** Everything but the order in which entries were made. */
 export type NewEntry = Omit<Entry, 'seq' | 'unmeteredIn'> & { readonly unmetered?: boolean };
 
+/** The last number given, of all tenants and lives, so that no two entries of a name share one. */
+let seq = 0;
+
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /**
@@ -48,7 +51,6 @@ export class TenantLedger {
   private overlap = 0;
   /** How many folds there were. */
   private folds = 0;
-  private seq = 0;
 
   private readonly entries = new BTree<string, Entry>(undefined, byText);
   private readonly expiring = new ExpiryIndex<Entry>();
@@ -96,7 +98,7 @@ export class TenantLedger {
     const { unmetered = false, ...rest } = entry;
     this.replace(entry.key, {
       ...rest,
-      seq: ++this.seq,
+      seq: ++seq,
       ...(unmetered ? { unmeteredIn: this.folds } : {}),
     });
   }
@@ -138,7 +140,7 @@ export class TenantLedger {
   }
 
   hold(asked: Asked, id: string, dueAt: number): void {
-    const reservation = { ...asked, id, dueAt, seq: ++this.seq };
+    const reservation = { ...asked, id, dueAt, seq: ++seq };
     this.open.set(id, reservation);
     this.lapsing.add(reservation);
     const { key, bytes } = asked;
@@ -289,5 +291,15 @@ export class TenantLedger {
 
 export function viewOf(entry: Entry): LedgerEntry {
   const { bytes, version, dueAt } = entry;
-  return { bytes, version, ...(Number.isFinite(dueAt) ? { expiresAt: dueAt } : {}) };
+  const written = writtenOf(entry);
+  return {
+    ...{ bytes, version },
+    ...(Number.isFinite(dueAt) && { expiresAt: dueAt }),
+    ...(written !== undefined && { written }),
+  };
+}
+
+/** See {@link LedgerEntry.written}. */
+export function writtenOf({ seq, value }: Entry): number | undefined {
+  return value && seq;
 }
