@@ -27,7 +27,7 @@ import { OldestEntries } from './oldest-entries';
 const MAX_ROUNDS = 3;
 
 /** Entries on a page of the ledger's own listing. */
-const LISTED_AT_ONCE = 1_000;
+const LISTED_AT_ONCE = 500;
 
 /** A place in the ledger's own listing: of Redis a number, of this process a key. */
 const PLACE = /^(\d{0,20}|>[^\0]{1,512})$/s;

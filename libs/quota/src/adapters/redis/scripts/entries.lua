@@ -13,13 +13,14 @@ if count < 1 then bad_argument('limit') end
 
 local found = redis.call('HSCAN', ENTRIES, cursor, 'COUNT', count)
 local made = { CODE.DONE, found[1] }
+local anything_open = redis.call('EXISTS', PENDING) == 1
 for i = 1, #found[2], 2 do
   local key, e = found[2][i], parse_entry(found[2][i + 1])
   if e.expiry == 0 or e.expiry > now then
     local n = #made
     made[n + 1], made[n + 2], made[n + 3] = key, digits(e.bytes), digits(e.expiry)
     made[n + 4], made[n + 5] = digits(e.version), digits(e.written)
-    local sizes, _, lapsed = parse_pending(redis.call('HGET', PENDING, key))
+    local sizes, _, lapsed = parse_pending(anything_open and redis.call('HGET', PENDING, key))
     made[n + 6] = #sizes > lapsed and '1' or '0'
   end
 end
