@@ -60,9 +60,7 @@ describe('a Redis Cluster of three nodes', () => {
     await cluster.incr(key);
     expect(await answered).toBeGreaterThan(last);
     expect(await answered).toBeLessThan(480);
-    ears.forEach((ear) => {
-      ear.disconnect();
-    });
+    await Promise.all(ears.map((ear) => ear.unsubscribe()));
   });
 
   it('lists the tenants of all its nodes, and those with something due', async () => {
