@@ -898,6 +898,14 @@ export const MUTANTS = [
     ON_RECORDER,
   ),
 
+  plant(
+    'rollout: of a Cluster only the node that publishes is waited for',
+    'libs/quota/src/adapters/redis/redis-quota-cache.ts',
+    'Math.max(hearers, listening)',
+    'hearers',
+    ['test/integration/redis/cluster.spec.ts'],
+  ),
+
   // Evictions, and answers at a shutdown
   plant(
     'eviction: takes a value that was rewritten',
