@@ -43,6 +43,8 @@ export interface EvictableEntry {
   readonly expiresAt?: number;
   /** Of the write that stored it; 0 where the storage has none. */
   readonly version: number;
+  /** Rises from write to write; absent: the storage does not tell. */
+  readonly written?: number;
 }
 
 /** Some of the entries that an eviction may take, in the order in which they should go. */

@@ -8,6 +8,8 @@ import { formatPlace, parsePlace, type EvictionPlace } from './eviction-place';
 /** Bounds of one call. */
 export const MAX_EVICTED = 1_000;
 const MAX_MS = 5_000;
+/** For removing, however long it took to find what goes first: so every call gets on. */
+const LEAST_MS = 1_000;
 
 export interface EvictionReport extends EvictionCounts {
   /** To go on with in the next call; null: it is done. */
@@ -18,7 +20,7 @@ export interface EvictionReport extends EvictionCounts {
 interface Work {
   readonly order: EvictionOrder;
   readonly targetBytes: number | null;
-  readonly until: number;
+  until: number;
   readonly counted: { evicted: number; freedBytes: number };
   tried: number;
   used: number;
@@ -89,6 +91,7 @@ export class Eviction {
       const limit = MAX_EVICTED - work.tried;
       const asked = { at: place.at, limit, all: targetBytes === null };
       const page = await this.store.evictable(order.tenant, asked);
+      work.until = Math.max(work.until, performance.now() + LEAST_MS);
       const here = { ...place, at: page.here };
       const left = (): EvictionPlace => ({
         ...here,

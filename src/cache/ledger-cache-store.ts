@@ -21,13 +21,13 @@ import {
   type EvictablePage,
   type StoredEntry,
 } from './cache-store';
+import { OldestEntries } from './oldest-entries';
 
 /** How often a write is taken anew because the tenant's quota changed meanwhile. */
 const MAX_ROUNDS = 3;
 
-/** Entries that are looked at to find those that should go first, in pages. */
-const MAX_LISTED = 10_000;
-const LISTED_AT_ONCE = 1_000;
+/** Entries on a page of the ledger's own listing. */
+const LISTED_AT_ONCE = 500;
 
 /** A place in the ledger's own listing: of Redis a number, of this process a key. */
 const PLACE = /^(\d{0,20}|>[^\0]{1,512})$/s;
@@ -61,9 +61,8 @@ export class LedgerCacheStore extends CacheStore {
   }
 
   /**
-   * The ledger keeps no order of writing, which would cost every entry some bytes for the sake of this.
-   * Those that expire soonest go first, those that never do last, among the first {@link MAX_LISTED}
-   * of its own listing; what has no bytes would free none.
+   * The oldest first. The ledger has no index by age, so that all of its listing is looked at, page by
+   * page, for the first `limit`; what has no bytes would free none.
    */
   async evictable(
     tenant: string,
@@ -74,29 +73,23 @@ export class LedgerCacheStore extends CacheStore {
       const page = await this.tracker.entries(tenant, at === '' ? null : at, LISTED_AT_ONCE);
       return { entries: evictables(page.entries), here: at, next: page.next };
     }
-    const found = new Map<string, EvictableEntry>();
+    const oldest = new OldestEntries(limit);
     let cursor: string | null = null;
     do {
       const page: LedgerPage = await this.tracker.entries(tenant, cursor, LISTED_AT_ONCE);
       for (const entry of evictables(page.entries)) {
-        if (entry.bytes > 0) found.set(entry.key, entry);
+        if (entry.bytes > 0) oldest.add(entry);
       }
       cursor = page.next;
-    } while (cursor !== null && found.size < MAX_LISTED);
-    const entries = [...found.values()].sort(soonestFirst).slice(0, limit);
-    const isAll = cursor === null && entries.length === found.size;
-    return { entries, here: '', next: isAll ? null : '' };
+    } while (cursor !== null);
+    return { entries: oldest.list(), here: '', next: oldest.left ? '' : null };
   }
 
-  /** The ledger compares size and version itself, in the step that removes; it does not know of expiry. */
+  /** The ledger compares in the step that removes. */
   async evict(tenant: string, listed: EvictableEntry): Promise<CacheRemoval> {
-    const { key, bytes, version } = listed;
-    const [view] = await this.tracker.lookup(tenant, [key]);
-    const entry = view?.entry ?? null;
-    const isSame = entry !== null && entry.expiresAt === listed.expiresAt;
-    const { applied, deltaBytes } = isSame
-      ? await this.tracker.correct(tenant, [{ key, seen: { bytes, version } }])
-      : { applied: 0, deltaBytes: 0 };
+    const { key, bytes, version, written = 0 } = listed;
+    const seen = { bytes, version, written };
+    const { applied, deltaBytes } = await this.tracker.correct(tenant, [{ key, seen }]);
     const usage = await this.tracker.read(tenant);
     return { removed: applied > 0, freedBytes: 0 - deltaBytes, usage };
   }
@@ -167,9 +160,4 @@ function stored(write: CacheWrite, replaced: boolean, expiresAt: number | undefi
 
 function evictables(views: LedgerPage['entries']): EvictableEntry[] {
   return views.flatMap(({ key, entry }) => (entry === null ? [] : [{ key, ...entry }]));
-}
-
-function soonestFirst(one: EvictableEntry, other: EvictableEntry): number {
-  const [first, second] = [one.expiresAt ?? Infinity, other.expiresAt ?? Infinity];
-  return first < second ? -1 : +(first > second);
 }

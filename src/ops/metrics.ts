@@ -22,6 +22,10 @@ const COUNTERS = {
   quota_degraded_decisions_total: ['Decisions taken while a store was away', 'policy'],
   quota_decisions_recorded_total: ['Decisions written to the record, or lost to it', 'outcome'],
   quota_reservations_expired_total: ['Holds that were never settled, found lapsed by the sweep'],
+  quota_lapsed_reservations_total: [
+    'Looks into the storage after lapsed reservations, by what became of each',
+    'outcome',
+  ],
 } as const;
 
 const GAUGES = {

@@ -1,5 +1,5 @@
 import { QuotaObserver, type DriftCauses, type StoreState } from '@app/quota';
-import { Gauge, Registry, type Histogram } from 'prom-client';
+import { Counter, Gauge, Registry, type Histogram } from 'prom-client';
 import { RecentDrift } from './drift';
 import { stateValue } from './quota-gauges';
 import { countEvents, type Counters, type Gauges } from './quota-metrics';
@@ -20,6 +20,22 @@ it('quota_store_state follows the breaker', async () => {
     observer.emit('store', { store: 'redis', state });
     expect((await gauge.get()).values).toMatchObject([{ labels: { store: 'redis' }, value }]);
   }
+});
+
+it('quota_lapsed_reservations_total counts those let go once, the others with every look', async () => {
+  const registers = [new Registry()];
+  const name = 'quota_lapsed_reservations_total';
+  const counter = new Counter({ name, help: name, labelNames: ['outcome'], registers });
+  const counters = { [name]: counter } as unknown as Counters;
+  const observer = new QuotaObserver();
+  const [gauges, duration] = [{} as Gauges, {} as Histogram];
+  countEvents(observer, { counters, gauges, duration, drift: new RecentDrift() });
+  observer.emit('lapsed', { tenant: 'a', found: 5, letGo: 3 });
+  observer.emit('lapsed', { tenant: 'a', found: 2, letGo: 2 });
+  expect((await counter.get()).values).toMatchObject([
+    { labels: { outcome: 'let_go' }, value: 5 },
+    { labels: { outcome: 'kept' }, value: 2 },
+  ]);
 });
 
 it.each<[StoreState | undefined, boolean, number]>([

@@ -49,6 +49,11 @@ export function countEvents(
   observer.on('swept', ({ expiredReservations }) => {
     counters.quota_reservations_expired_total.inc(expiredReservations);
   });
+  observer.on('lapsed', ({ found, letGo }) => {
+    counters.quota_lapsed_reservations_total.inc({ outcome: 'let_go' }, letGo);
+    // One that another instance has let go meanwhile is not among the `letGo` of this one.
+    counters.quota_lapsed_reservations_total.inc({ outcome: 'kept' }, found - letGo);
+  });
   observer.on('reconciled', (event) => drift.note(event));
 }
 
@@ -65,6 +70,9 @@ export function beginAtZero(counters: Counters, tiers: readonly string[]): void 
   for (const tier of tiers) {
     counters.quota_cache_hits_total.inc({ tier }, 0);
     counters.quota_cache_misses_total.inc({ tier }, 0);
+  }
+  for (const outcome of ['let_go', 'kept']) {
+    counters.quota_lapsed_reservations_total.inc({ outcome }, 0);
   }
   for (const policy of ['bank', 'allow', 'deny']) {
     counters.quota_degraded_decisions_total.inc({ policy }, 0);

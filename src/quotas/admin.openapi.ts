@@ -142,10 +142,8 @@ export const ApiEvicts = (): Decorator =>
       summary: 'Remove entries of a tenant: all, or until a target',
       description:
         `At most ${MAX_EVICTED} entries a call; \`resume\` goes on. It ends however much is written ` +
-        'meanwhile, and what is rewritten meanwhile stays. Values in PostgreSQL go in the order of ' +
-        'writing, the oldest first. Redis and memory keep no such order, which would cost bytes with ' +
-        'every entry: there those that expire soonest go first, those that never do last. ' +
-        'Kept in the audit trail.',
+        'meanwhile, and what is rewritten meanwhile stays. Up to a target what was written longest ' +
+        'ago goes first. Kept in the audit trail.',
     }),
     ApiTenantParam(),
     ApiBody({ schema: z.toJSONSchema(evictionBody, { target: 'openapi-3.0' }) as object }),

@@ -1,4 +1,5 @@
 import { DataSource } from 'typeorm';
+import { QuotaCacheService, UsageTracker } from '@app/quota';
 import { waitUntil } from '../support';
 import { MB, Service } from './support/service';
 import { Servers } from './support/stacks';
@@ -69,6 +70,26 @@ it('names the fullest tenants, so many as asked for, and counts who is near or o
   await Promise.all([full.delete('a'), over.delete('a')]);
   await until('quota_tenants_near_limit', (value) => value === 0);
   expect(await scrape()).toContain(`quota_tenant_usage_percent{tenant="${low.id}"} 25`);
+});
+
+it('counts what became of reservations that lapsed', async () => {
+  const tenant = await service.tenant({ quotaMb: 2 });
+  const { stamp } = await service.app.get(QuotaCacheService).getQuota(tenant.id);
+  const series = (outcome: string): string =>
+    `quota_lapsed_reservations_total{outcome="${outcome}"}`;
+  const text = await scrape();
+  expect([valueIn(text, series('let_go')), valueIn(text, series('kept'))]).toEqual([0, 0]);
+  const tracker = service.app.get(UsageTracker);
+  // As of processes that died while they wrote.
+  for (const id of ['one', 'other']) {
+    await tracker.reserve({
+      ...{ tenant: tenant.id, id: `${tenant.id}-${id}`, key: id, bytes: 1_000, stamp },
+      ...{ limits: { quotaBytes: 2 * MB, hardBytes: 2 * MB }, enforce: true },
+      ...{ holdMs: 20, keep: true },
+    });
+  }
+  await until(series('let_go'), (value) => value === 2);
+  expect(await tenant.standing()).toMatchObject({ committedBytes: 0, reservedBytes: 0 });
 });
 
 it('shows the drift that was found until it is found no more', async () => {

@@ -919,12 +919,27 @@ export const MUTANTS = [
     ON_RECORDER,
   ),
 
+  plant(
+    'rollout: of a Cluster only the node that publishes is waited for',
+    'libs/quota/src/adapters/redis/redis-quota-cache.ts',
+    'Math.max(hearers, listening)',
+    'hearers',
+    ['test/integration/redis/cluster.spec.ts'],
+  ),
+
   // Evictions, and answers at a shutdown
   plant(
     'eviction: takes a value that was rewritten',
     'src/cache/ledger-cache-store.ts',
-    'const isSame = entry !== null && entry.expiresAt === listed.expiresAt;',
-    'const isSame = entry !== null;',
+    'const seen = { bytes, version, written };',
+    'const seen = { bytes, version };',
+    ON_EVICTION,
+  ),
+  plant(
+    'eviction: takes those that expire soonest',
+    'src/cache/oldest-entries.ts',
+    'if (written !== 0) return written;',
+    '',
     ON_EVICTION,
   ),
   plant(

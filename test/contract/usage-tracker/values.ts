@@ -92,6 +92,59 @@ function describeStored(stage: Stage): void {
       expect(await s.value('dropped')).toBeNull();
     });
 
+    it('are numbered in the order of writing, over expiry, removal and lives, and unmetered ones too', async () => {
+      const s = stage.scene({ quotaBytes: 10_000 });
+      const written = async (key: string): Promise<number | undefined> =>
+        (await s.entry(key))?.written;
+      const order: (number | undefined)[] = [];
+      const write = async (key: string, put = () => store(s, key, body(4))): Promise<void> => {
+        await put();
+        order.push(await written(key));
+      };
+      await write('a');
+      await write('b', () => store(s, 'b', body(4), '', 60_000));
+      await write('a');
+      await s.remove('a');
+      await write('a');
+      await s.putUnmetered('u', body(4));
+      order.push(await written('u'));
+      await write('c');
+      await s.tracker.recount(s.tenant);
+      expect([await written('b'), await written('u')]).toEqual([order[1], order[4]]);
+      const { entries } = await s.tracker.entries(s.tenant, null, 10);
+      const listed = entries.map(({ key, entry }) => [key, entry?.written] as const);
+      expect(new Map(listed)).toEqual(
+        new Map([
+          ['a', order[3]],
+          ['b', order[1]],
+          ['c', order[5]],
+          ['u', order[4]],
+        ]),
+      );
+      await s.tracker.drop(s.tenant);
+      await write('a');
+      expect(order).not.toContain(undefined);
+      expect(order).toEqual([...new Set(order)].sort((one, other) => one! - other!));
+      await s.put('a', 4);
+      expect(await s.entry('a')).toEqual({ bytes: 4, version: 0 });
+    });
+
+    it('stay with their entry where a correction has seen another write', async () => {
+      const s = stage.scene();
+      await store(s, 'k', body(4));
+      const seen = await s.entry('k');
+      await store(s, 'k', body(4));
+      await s.put('bare', 4);
+      const correct = async (key: string, it: typeof seen): Promise<number> =>
+        (await s.tracker.correct(s.tenant, [{ key, ...(it && { seen: it }) }])).applied;
+      expect(await correct('k', seen)).toBe(0);
+      expect(await correct('k', { bytes: 4, version: 0, written: 0 })).toBe(0);
+      expect(await correct('bare', { bytes: 4, version: 0, written: 1 })).toBe(0);
+      expect(await correct('bare', { bytes: 4, version: 0, written: 0 })).toBe(1);
+      expect(await correct('k', await s.entry('k'))).toBe(1);
+      expect(await s.value('k')).toBeNull();
+    });
+
     it('do not come back when their commit is sent again after a removal', async () => {
       const s = stage.scene();
       const hold = await s.hold('k', 4);

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, type Redis } from 'ioredis';
 import {
   quotaRedisOptions,
@@ -42,6 +43,25 @@ describe('a Redis Cluster of three nodes', () => {
       quotaBytes: 1e9,
       hardBytes: 1e9,
     });
+
+  it('waits for listeners at all of its nodes to apply a change of the rollout', async () => {
+    const ears = servers.map((server) => server.client());
+    await Promise.all(ears.map((ear) => ear.subscribe(keys.channel)));
+    const told = ears.map((ear) => new Promise((resolve) => ear.once('message', resolve)));
+    const cache = new RedisQuotaCache(cluster, { deadlineMs: 5_000 });
+    const key = keys.heard(7);
+    const begin = performance.now();
+    const answered = cache.announceRollout('word', 7).then(() => performance.now() - begin);
+    await Promise.all(told);
+    await cluster.pipeline().incr(key).incr(key).exec();
+    // The last one takes its time, less than the half second that is waited at most.
+    await sleep(200);
+    const last = performance.now() - begin;
+    await cluster.incr(key);
+    expect(await answered).toBeGreaterThan(last);
+    expect(await answered).toBeLessThan(480);
+    await Promise.all(ears.map((ear) => ear.unsubscribe()));
+  });
 
   it('lists the tenants of all its nodes, and those with something due', async () => {
     const scenes = Array.from({ length: 30 }, () => scene());

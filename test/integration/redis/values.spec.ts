@@ -25,6 +25,27 @@ describe('values beside the ledger', () => {
     await expectExact(ledger.probe, s.tenant);
   });
 
+  it('of before their order was kept are read, count as oldest, and get a place when written anew', async () => {
+    const s = ledger.scene(big);
+    const value = { body: Buffer.from('abc'), meta: 'a 1.5 b' };
+    for (const key of ['old', 'new']) await s.put(key, 3, { value, ttlMs: 60_000 });
+    const [, entries = ''] = ledger.keys.ledger(s.tenant);
+    const text = String(await ledger.probe.hget(entries, 'old'));
+    const before = text.replace(/^(\d+ \d+ - 0 0)\.\d+ /, '$1 ');
+    expect(before.length).toBe(text.length - 14);
+    await ledger.probe.hset(entries, 'old', before);
+    expect(await s.value('old')).toMatchObject(value);
+    const old = await s.entry('old');
+    expect([old?.bytes, old?.written]).toEqual([3, undefined]);
+    const seen = { bytes: 3, version: 0, written: 0 };
+    expect((await s.tracker.correct(s.tenant, [{ key: 'new', seen }])).applied).toBe(0);
+    await s.tracker.recount(s.tenant);
+    await s.put('old', 3, { value });
+    expect((await s.entry('old'))?.written).toBeGreaterThan((await s.entry('new'))!.written!);
+    expect((await s.tracker.correct(s.tenant, [{ key: 'old', seen }])).applied).toBe(0);
+    await expectExact(ledger.probe, s.tenant);
+  });
+
   it('may be empty, or look like nothing', async () => {
     const s = ledger.scene();
     for (const text of ['', '0', 'nil', 'false', '\0']) {

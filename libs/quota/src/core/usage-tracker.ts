@@ -179,6 +179,11 @@ export interface LedgerEntry {
   readonly expiresAt?: number;
   /** {@link CommitRequest.version} of the write that made it; 0 when it had none. */
   readonly version: number;
+  /**
+   * Where a value came with it: rises from each such write of the tenant to the next, and is never
+   * given twice. Absent: no value, or written before ledgers had this.
+   */
+  readonly written?: number;
 }
 
 /** The ledger's view of one key. */
@@ -196,8 +201,11 @@ export interface EntryCorrection {
   readonly bytes?: number;
   readonly expiresAt?: number;
   readonly version?: number;
-  /** The ledger's entry the correction was found against; absent: it had none. Applied only if still so. */
-  readonly seen?: Pick<LedgerEntry, 'bytes' | 'version'>;
+  /**
+   * The ledger's entry the correction was found against; absent: it had none. Applied only if still
+   * so. `written` 0: it had none; absent: whatever it is.
+   */
+  readonly seen?: Pick<LedgerEntry, 'bytes' | 'version' | 'written'>;
 }
 
 /**

@@ -20,6 +20,9 @@ export interface Reservation extends Due, Asked {
 /** Everything but the order in which entries were made. */
 export type NewEntry = Omit<Entry, 'seq' | 'unmeteredIn'> & { readonly unmetered?: boolean };
 
+/** The last number given, of all tenants and lives, so that no two entries of a name share one. */
+let seq = 0;
+
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /**
@@ -48,7 +51,6 @@ export class TenantLedger {
   private overlap = 0;
   /** How many folds there were. */
   private folds = 0;
-  private seq = 0;
 
   private readonly entries = new Map<string, Entry>();
   /** The same in the order of their keys, for walks that go on after a key. */
@@ -104,7 +106,7 @@ export class TenantLedger {
   put(entry: NewEntry): void {
     const { key, bytes, dueAt, version, value, unmetered = false } = entry;
     const unmeteredIn = unmetered ? this.folds : undefined;
-    this.replace(key, { key, bytes, dueAt, version, value, seq: ++this.seq, unmeteredIn });
+    this.replace(key, { key, bytes, dueAt, version, value, seq: ++seq, unmeteredIn });
   }
 
   delete(key: string): void {
@@ -145,7 +147,7 @@ export class TenantLedger {
 
   hold(asked: Asked, id: string, dueAt: number): void {
     const { key, bytes, decision, keep } = asked;
-    const reservation = { key, bytes, decision, keep, id, dueAt, seq: ++this.seq };
+    const reservation = { key, bytes, decision, keep, id, dueAt, seq: ++seq };
     this.open.set(id, reservation);
     this.lapsing.add(reservation);
     if (key === undefined) {
@@ -297,5 +299,15 @@ export class TenantLedger {
 
 export function viewOf(entry: Entry): LedgerEntry {
   const { bytes, version, dueAt } = entry;
-  return { bytes, version, ...(Number.isFinite(dueAt) ? { expiresAt: dueAt } : {}) };
+  const written = writtenOf(entry);
+  return {
+    ...{ bytes, version },
+    ...(Number.isFinite(dueAt) && { expiresAt: dueAt }),
+    ...(written !== undefined && { written }),
+  };
+}
+
+/** See {@link LedgerEntry.written}. */
+export function writtenOf({ seq, value }: Entry): number | undefined {
+  return value && seq;
 }

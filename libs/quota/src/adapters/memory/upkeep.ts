@@ -6,7 +6,7 @@ import {
   type SweepReply,
 } from '../../core';
 import { overflow } from './arguments';
-import type { Entry, TenantLedger } from './tenant-ledger';
+import { writtenOf, type Entry, type TenantLedger } from './tenant-ledger';
 
 export function sweep(ledger: TenantLedger, max: number, now: number): SweepReply {
   const before = ledger.used;
@@ -92,6 +92,7 @@ export function correct(
 
 function isAsSeen(ledger: TenantLedger, { key, seen }: EntryCorrection, old?: Entry): boolean {
   if (ledger.pendingOf(key)?.isOpen) return false;
+  if (seen?.written !== undefined && old && seen.written !== (writtenOf(old) ?? 0)) return false;
   return old?.bytes === seen?.bytes && old?.version === seen?.version;
 }
 

@@ -111,6 +111,7 @@ function correctionArgs({ key, bytes, expiresAt, version, seen }: EntryCorrectio
     ...[parseKey(key), optionalWhole(bytes, 'size')],
     ...[optionalWhole(expiresAt, 'expiresAt'), optionalWhole(version, 'version')],
     ...[optionalWhole(seen?.bytes, 'seen.bytes'), optionalWhole(seen?.version, 'seen.version')],
+    optionalWhole(seen?.written, 'seen.written'),
   ];
 }
 
@@ -121,9 +122,12 @@ function readViews(reply: Reply): KeyView[] {
     const bytes = reply.optional();
     const expiry = reply.optional();
     const version = reply.optional();
+    const written = reply.optional();
     const pending = reply.flag();
     const expiring = expiry === undefined || expiry === 0 ? {} : { expiresAt: expiry };
-    const entry = bytes === undefined ? null : { bytes, version: version ?? 0, ...expiring };
+    const order = written === undefined || written === 0 ? {} : { written };
+    const entry =
+      bytes === undefined ? null : { bytes, version: version ?? 0, ...expiring, ...order };
     views.push({ key, entry, pending });
   }
   return views;

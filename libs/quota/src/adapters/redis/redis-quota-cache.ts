@@ -55,10 +55,13 @@ export class RedisQuotaCache extends SharedQuotaCache {
 
   override async announceRollout(word: string, version: number): Promise<void> {
     const text = `${whole(version, 'version')} ${asRolloutName(word)}`;
-    const hearers = await this.calls.guard('rollout-announce', () =>
-      this.calls.client.publish(this.keys.channel, text),
-    );
-    await this.untilHeard(this.keys.heard(version), hearers);
+    const [hearers, listening] = await Promise.all([
+      this.calls.guard('rollout-announce', () =>
+        this.calls.client.publish(this.keys.channel, text),
+      ),
+      this.listeningAtNodes(),
+    ]);
+    await this.untilHeard(this.keys.heard(version), Math.max(hearers, listening));
   }
 
   /**
@@ -85,7 +88,20 @@ export class RedisQuotaCache extends SharedQuotaCache {
       .catch(() => undefined);
   }
 
-  /** @param hearers so many at least; a node of a Cluster knows of its own alone */
+  /** In a Cluster a node that publishes counts its own listeners alone; those of one that is away are none. */
+  private async listeningAtNodes(): Promise<number> {
+    const { client, deadlineMs } = this.calls;
+    if (!('nodes' in client)) return 0;
+    const counts = client.nodes('all').map(async (node) => {
+      const ask = (): Promise<unknown[]> => node.pubsub('NUMSUB', this.keys.channel);
+      const found = await new RedisCalls(node, deadlineMs, client)
+        .guard('rollout-listeners', ask)
+        .catch(() => []);
+      return Number(found[1] ?? 0);
+    });
+    return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+  }
+
   private async untilHeard(key: string, hearers: number): Promise<void> {
     const end = performance.now() + HEARD_MS;
     while (performance.now() < end) {

@@ -57,7 +57,7 @@ if outdated then
 elseif k then
   see_version(k, version)
   change(k, set_entry, { bytes = bytes, expiry = expiry, version = version or 0, meta = meta })
-  k.body = has_value and body or nil
+  if has_value then put_value(k, body) end
 else
   S.c, S.k = S.c + bytes, S.k + bytes
 end

@@ -4,22 +4,25 @@
 --
 -- KEYS  the tenant's eight, as in include/state.lua
 -- ARGV  1 nonce for a new life; then for each, at most 1,000: key, bytes or '' for nothing,
---       expires at or '', version or '', seen bytes or '' for no entry, seen version or ''
+--       expires at or '', version or '', seen bytes or '' for no entry, seen version or '',
+--       seen written or '' for any
 -- Reply DONE, usage, how many were applied, signed sum of their changes
 --       BEYOND_MAX, usage: nothing was changed
 --@include ledger
 local nonce, wanted = text_arg(1, 'nonce', 128), {}
-if #ARGV < 7 or #ARGV > 6001 or (#ARGV - 1) % 6 ~= 0 then bad_argument('corrections') end
-for i = 2, #ARGV, 6 do
+if #ARGV < 8 or #ARGV > 7001 or (#ARGV - 1) % 7 ~= 0 then bad_argument('corrections') end
+for i = 2, #ARGV, 7 do
   wanted[#wanted + 1] = {
     key = text_arg(i, 'key'), bytes = optional_arg(i + 1, 'bytes'),
     expiry = optional_arg(i + 2, 'expiresAt'), version = optional_arg(i + 3, 'version') or 0,
     seen_bytes = optional_arg(i + 4, 'seenBytes'), seen_version = optional_arg(i + 5, 'seenVersion'),
+    seen_written = optional_arg(i + 6, 'seenWritten'),
   }
 end
 
 local function as_seen(entry, w)
   if not entry then return w.seen_bytes == nil end
+  if w.seen_written and w.seen_written ~= entry.written then return false end
   return entry.bytes == w.seen_bytes and entry.version == (w.seen_version or 0)
 end
 

@@ -26,6 +26,6 @@ ensure_life(id)
 S.cv = stamp
 local replaced, expiry = k.entry and '1' or '0', ttl and now + ttl or 0
 change(k, set_entry, { bytes = #body, expiry = expiry, epoch = S.ue, version = 0, meta = meta })
-k.body = body
+put_value(k, body)
 mark(id, 'p', { key = key }, replaced, digits(expiry))
 return reply(CODE.COMMITTED, replaced, digits(expiry))

@@ -1,15 +1,17 @@
 --@include state
--- An entry is stored as "bytes expiry epoch version session meta": expiry 0 is never, epoch is '-' or
--- that of the unmetered bytes, session is the recount that counted it last. Pending is stored as
+-- An entry is stored as "bytes expiry epoch version session[.written] meta": expiry 0 is never, epoch
+-- is '-' or that of the unmetered bytes, session is the recount that counted it last, written is there
+-- where a value came with it, and not in entries of before it was kept. Pending is stored as
 -- "highest-version lapsed size size ...": how many of the sizes are of lapsed reservations.
 local function parse_entry(text)
   if not text then return nil end
-  local _, stop, bytes, expiry, epoch, version, session =
-    string.find(text, '^(%d+) (%d+) (%S+) (%d+) (%d+) ')
+  local _, stop, bytes, expiry, epoch, version, session, written =
+    string.find(text, '^(%d+) (%d+) (%S+) (%d+) (%d+)%.?(%d*) ')
   if not stop then error({ err = 'QUOTABROKEN entry' }) end
   return {
     bytes = tonumber(bytes), expiry = tonumber(expiry), epoch = tonumber(epoch),
-    version = tonumber(version), session = tonumber(session), meta = string.sub(text, stop + 1),
+    version = tonumber(version), session = tonumber(session), written = tonumber(written) or 0,
+    meta = string.sub(text, stop + 1),
   }
 end
 
@@ -25,7 +27,7 @@ end
 local function pack_entry(e)
   return table.concat({
     digits(e.bytes), digits(e.expiry), e.epoch and digits(e.epoch) or '-', digits(e.version),
-    digits(e.session), e.meta,
+    digits(e.session) .. (e.written > 0 and '.' .. digits(e.written) or ''), e.meta,
   }, ' ')
 end
 

@@ -43,8 +43,14 @@ local function change(k, apply, ...)
 end
 
 local function set_entry(k, entry)
-  if entry then entry.session = S.rs end
+  if entry then entry.session, entry.written = S.rs, 0 end
   k.entry, k.entry_changed = entry, true
+end
+
+-- Of the entry that was just set. Its number is above all that the tenant's entries ever had.
+local function put_value(k, body)
+  S.wn = math.max(S.wn + 1, now)
+  k.body, k.entry.written = body, S.wn
 end
 
 local function add_size(k, size)

@@ -9,6 +9,7 @@
 --   gs, gb, gg what a bank has granted: number (0: nothing), bytes, the tenant's life by the bank
 --   rb nonce of the rebuild under way, '' none   fn number of the last batch folded in
 --   ls lives that were ended, and kept reservations without a key that lapsed, not looked after since (settled.lua)
+--   wn number of the last value that was written: at least the ms of then, and never given twice
 --   lc, lb, ln reservations that have lapsed and are held: count, bytes, and number of the last one
 local STATE, ENTRIES, EXPIRIES, RESERVATIONS, DEADLINES, MARKS, PENDING, VALUES =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
@@ -21,7 +22,7 @@ local CODE = {
 
 local FIELDS = {
   'g', 'cv', 'c', 'r', 'k', 'ur', 'u', 'ue', 'o', 'rs', 'rc', 'ra', 'rn', 'gs', 'gb', 'gg', 'rb', 'fn',
-  'ls', 'lc', 'lb', 'ln',
+  'ls', 'lc', 'lb', 'ln', 'wn',
 }
 local TEXTS = { g = '', rc = '0', gg = '', rb = '' } -- and what they are when not stored
 local SUMS = { 'c', 'r', 'k', 'ur', 'u', 'o', 'ra', 'rn', 'lc', 'lb' }
