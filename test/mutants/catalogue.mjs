@@ -27,6 +27,8 @@ const ON_CHECKER = [`${CORE}/quota-checker.spec.ts`];
 const ON_QUOTA_CACHE = [`${CORE}/quota-cache.service.spec.ts`];
 const ON_HTTP = ['test/integration/nest/guarded-routes.spec.ts'];
 const ON_QUOTAS = ['test/contract/postgres-quota-store.spec.ts'];
+const ON_JOINED = ['test/integration/postgres/joined-calls.spec.ts'];
+const ON_LANES = [`${POSTGRES}/tenant-lanes.spec.ts`];
 const ON_USAGE_LOG = ['test/integration/postgres/usage-log.spec.ts'];
 const ON_EVICTION = ['test/e2e/eviction.spec.ts'];
 const ON_RECORDER = [`${CORE}/usage-recorder.spec.ts`];
@@ -873,6 +875,57 @@ export const MUTANTS = [
     'WHERE c.tenant_id = wanted.tenant_id), 0) AS stamp',
     'WHERE c.tenant_id = q.tenant_id), 0) AS stamp',
     ON_QUOTAS,
+  ),
+
+  // Calls of the ledger in PostgreSQL that go together
+  plant(
+    'joined: what one call did wrong fails those beside it',
+    `${POSTGRES}/ledger-statements.ts`,
+    "if (steps.length > 1 && isOfOneCall((error as Error).cause)) return 'apart';",
+    '',
+    ON_JOINED,
+  ),
+  plant(
+    'joined: all have the reply of the first',
+    `${POSTGRES}/ledger-statements.ts`,
+    'rows[0]?.[String(i)]',
+    'rows[0]?.[String(i * 0)]',
+    ON_JOINED,
+  ),
+  plant(
+    'joined: no answer is taken for not applied',
+    `${POSTGRES}/ledger-statements.ts`,
+    "run('unknown')",
+    "run('no')",
+    ON_JOINED,
+  ),
+  plant(
+    'joined: every call a statement',
+    `${POSTGRES}/ledger-calls.ts`,
+    'const MOST_JOINED = 12;',
+    'const MOST_JOINED = 1;',
+    ON_JOINED,
+  ),
+  plant(
+    'joined: as many versions of the row as callers',
+    `${POSTGRES}/ledger-calls.ts`,
+    'const MOST_JOINED = 12;',
+    'const MOST_JOINED = 1000;',
+    ON_JOINED,
+  ),
+  plant(
+    'joined: a call that was given up is made all the same',
+    `${POSTGRES}/tenant-lanes.ts`,
+    'waiting.splice(waiting.indexOf(ticket), 1);',
+    '',
+    ON_LANES,
+  ),
+  plant(
+    'joined: a statement without an answer holds up the tenant',
+    `${POSTGRES}/tenant-lanes.ts`,
+    'lane.slow++;',
+    '',
+    ON_LANES,
   ),
 
   // Usage for bills

@@ -341,7 +341,7 @@ describe('a row that somebody holds', () => {
       const start = performance.now();
       const stuck = times(30, (i) => failureOf(s.reserve(`k${i}`, 1)));
       await waiter();
-      // Its pool has eight connections, of which the thirty get four.
+      // Its pool has eight connections, of which the thirty get two.
       for (let i = 0; i < 20; i++) await other.put('k', i);
       expect(performance.now() - start).toBeLessThan(2_000);
       const errors = await stuck;

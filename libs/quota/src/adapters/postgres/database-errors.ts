@@ -11,6 +11,17 @@ export function isRefusal(error: unknown): boolean {
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !/^(08|57P|58|XX)/.test(code);
 }
 
+/** Isolation, deadlocks, resources, locks that are held, cancelled. */
+const IN_THE_WAY_OF_ALL = /^(25|40|53|55|57)/;
+
+/**
+ * True for a refusal by what one of the calls in a statement asked for. False where what was in the way
+ * is in the way of all of them.
+ */
+export function isOfOneCall(error: unknown): boolean {
+  return isRefusal(error) && !IN_THE_WAY_OF_ALL.test((error as { code: string }).code);
+}
+
 /** Classes and codes of a server that serves nobody: no connection (08, 57P), none left (53300). */
 const SERVES_NOBODY = /^(08...|57P..|53300)$/;
 const SOCKET_LOST = /^(ECONN(REFUSED|RESET|ABORTED)|EPIPE|ENOTFOUND|EAI_AGAIN|E(HOST|NET)UNREACH)$/;

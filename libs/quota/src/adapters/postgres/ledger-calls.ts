@@ -1,36 +1,37 @@
 import type { DataSource } from 'typeorm';
 import {
   InvalidWriteError,
-  QuotaError,
+  QuotaUnavailableError,
   ReservationConflictError,
   UndecidedError,
   parseTenantId,
 } from '../../core';
-import { isRefusal, unavailable } from './database-errors';
+import { unavailable } from './database-errors';
 import { replies, type LedgerOperation, type ReplyOf } from './ledger-replies';
-import { CALLS } from './ledger-sql';
-import { inTransaction, withConnection, type Row, type Session } from './session';
+import { LedgerStatements, codeOf, joins, type Step } from './ledger-statements';
+import type { Row } from './session';
 import { TenantLanes } from './tenant-lanes';
 
 /** Called when a sum of the ledger would have gone below zero: a defect of ours, to be counted. */
 export type DefectListener = (operation: string, tenant: string, count: number) => void;
 
-/** The functions tell so that they work at READ COMMITTED only. */
-const WRONG_ISOLATION = '25001';
 const OUT_OF_RANGE = '22003';
 
-/** Far more would not make it faster: they wait for the same row. */
-const CALLS_A_TENANT = 4;
+/**
+ * Calls in one statement: so many new versions of the tenant's row fit on its page, and more would leave
+ * it (docs/decisions/0013).
+ */
+const MOST_JOINED = 12;
+
+/** Statements of one tenant beside the joined ones: more would not make it faster. */
+const OTHERS_A_TENANT = 2;
 
 /** ms a call waits for those of its tenant before it. */
 const WAIT_MS = 5_000;
 
 export interface LedgerCallOptions {
   readonly onDefect?: DefectListener;
-  /**
-   * ms a call waits for its turn among those of the same tenant, of which four run at a time; 5,000
-   * unless set.
-   */
+  /** ms a call waits for its turn among those of the same tenant; 5,000 unless set. */
   readonly waitMs?: number;
 }
 
@@ -41,19 +42,24 @@ interface Call {
   readonly id?: string;
 }
 
-/** Calls the ledger's functions: each one statement, and by that one transaction. */
+/**
+ * Calls the ledger's functions. A call is a statement, and by that a transaction; those of a tenant that
+ * change a few rows go in one together when they had to wait for their turn.
+ */
 export class LedgerCalls {
-  /** The database's default isolation is another one: calls are wrapped in transactions. */
-  private wrap = false;
-
-  private readonly lanes: TenantLanes;
+  private readonly joined: TenantLanes<Step, readonly Row[]>;
+  private readonly others: TenantLanes<Step, readonly Row[]>;
 
   constructor(
-    private readonly dataSource: DataSource,
+    dataSource: DataSource,
     private readonly options: LedgerCallOptions = {},
-    callsATenant = CALLS_A_TENANT,
+    othersATenant = OTHERS_A_TENANT,
   ) {
-    this.lanes = new TenantLanes(callsATenant, options.waitMs ?? WAIT_MS);
+    const statements = new LedgerStatements(dataSource);
+    const work = (steps: readonly Step[]) => statements.send(steps);
+    const shared = { work, waitMs: options.waitMs ?? WAIT_MS };
+    this.joined = new TenantLanes({ ...shared, width: 1, spare: 1, most: MOST_JOINED });
+    this.others = new TenantLanes({ ...shared, width: othersATenant, spare: 0, most: 1 });
   }
 
   /**
@@ -68,7 +74,7 @@ export class LedgerCalls {
   ): Promise<ReplyOf<K>> {
     parseTenantId(tenant);
     for (;;) {
-      const [row] = await this.query(operation, CALLS[operation], tenant, args);
+      const [row] = await this.ask({ operation, tenant, args });
       const parsed = replies[operation].safeParse(row?.['reply']);
       if (!parsed.success) throw unavailable(operation, parsed.error, 'unknown');
       const reply = parsed.data as ReplyOf<K>;
@@ -85,54 +91,30 @@ export class LedgerCalls {
    *
    * @throws QuotaUnavailableError; `applied` is `unknown` when the statement got no answer.
    */
-  async query(
+  query(
     operation: string,
     text: string,
     tenant: string,
     args: readonly unknown[],
-  ): Promise<Row[]> {
-    const values = [tenant, ...args];
+  ): Promise<readonly Row[]> {
+    return this.ask({ operation, text, tenant, args });
+  }
+
+  private async ask(step: Step): Promise<readonly Row[]> {
     try {
-      return await this.lanes.take(tenant, () => this.send(operation, text, values));
+      return await (joins(step) ? this.joined : this.others).run(step.tenant, step);
     } catch (error) {
-      throw error instanceof QuotaError ? error : unavailable(operation, error);
+      throw failure(step.operation, error);
     }
-  }
-
-  private async send(operation: string, text: string, values: unknown[]): Promise<Row[]> {
-    const alone = async (session: Session): Promise<Row[]> => {
-      try {
-        return await session.query(text, values);
-      } catch (error) {
-        throw failure(operation, error, isRefusal(error) ? 'no' : 'unknown');
-      }
-    };
-    // Without a COMMIT nothing is done, whatever becomes of the connection.
-    const wrapped = async (session: Session): Promise<Row[]> => {
-      try {
-        return await session.query(text, values);
-      } catch (error) {
-        throw failure(operation, error, 'no');
-      }
-    };
-    if (!this.wrap) {
-      try {
-        return await withConnection(this.dataSource, operation, alone);
-      } catch (error) {
-        if (codeOf((error as Error).cause) !== WRONG_ISOLATION) throw error;
-        this.wrap = true;
-      }
-    }
-    return inTransaction(this.dataSource, operation, wrapped);
   }
 }
 
-function failure(operation: string, error: unknown, applied: 'no' | 'unknown'): Error {
-  return codeOf(error) === OUT_OF_RANGE ? beyondMax() : unavailable(operation, error, applied);
-}
-
-function codeOf(error: unknown): unknown {
-  return (error as { code?: unknown } | null)?.code;
+/** An error of its own for each of the calls that had it together. */
+function failure(operation: string, error: unknown): Error {
+  if (codeOf((error as Error).cause) === OUT_OF_RANGE) return beyondMax();
+  if (!(error instanceof QuotaUnavailableError)) return unavailable(operation, error);
+  const { applied, contact, cause } = error;
+  return new QuotaUnavailableError(operation, { applied, contact, cause });
 }
 
 function beyondMax(): InvalidWriteError {

@@ -3,37 +3,56 @@ import { LAPSED } from './migrations/ledger-1/tables';
 
 // Statements of the ledger. Parameters only; the functions are made by the migrations.
 
-const call = (name: string, parameters: readonly string[]): string => {
-  const list = parameters.map((type, i) => `$${String(i + 1)}::${type}`).join(', ');
-  return `SELECT quota_ledger_${name}(${list}) AS reply`;
-};
-
 const WRITE = ['bytea', 'bigint', 'bigint', 'bigint', 'bigint', 'boolean'];
 
-export const CALLS = {
-  reserve: call('reserve', ['text', 'text', ...WRITE, 'bigint', 'boolean']),
-  check: call('check', ['text', ...WRITE]),
-  commit: call('commit', [
-    ...['text', 'text', 'bytea', 'bigint', 'bigint', 'boolean', 'text', 'bigint', 'bigint'],
+/** What each function takes, after the tenant. */
+const PARAMETERS: Readonly<Record<LedgerOperation, readonly string[]>> = {
+  reserve: ['text', ...WRITE, 'bigint', 'boolean'],
+  check: WRITE,
+  commit: ['text', 'bytea', 'bigint', 'bigint', 'boolean', 'text', 'bigint', 'bigint'],
+  release: ['text'],
+  remove: ['text', 'bytea', 'bigint'],
+  refund: ['text', 'bigint'],
+  read: [],
+  sweep: ['bigint'],
+  settled: ['bigint'],
+  let_go: ['text[]'],
+  drop: ['text'],
+  recount: [],
+  correct: ['bytea[]', 'bigint[]', 'bigint[]', 'bigint[]', 'bigint[]', 'bigint[]'],
+  grant: ['bigint', 'bigint', 'bigint', 'bigint', 'boolean'],
+  lower: ['text', 'bigint', 'bigint'],
+  fold_begin: ['bigint'],
+  fold_end: ['bigint'],
+  dropped: ['text'],
+};
+
+/**
+ * Calls functions for one tenant, in one statement and so in one transaction. $1 tenant, then what each
+ * takes; replies are the columns `0`, `1`, … in the order of the operations.
+ */
+export function callsOf(operations: readonly LedgerOperation[]): string {
+  const [first, ...more] = operations;
+  const alone = first === undefined || more.length > 0 ? undefined : ALONE.get(first);
+  return alone ?? textOf(operations);
+}
+
+function textOf(operations: readonly LedgerOperation[]): string {
+  let last = 1;
+  const call = (operation: LedgerOperation, i: number): string => {
+    const rest = PARAMETERS[operation].map((type) => `, $${String(++last)}::${type}`);
+    return `quota_ledger_${operation}($1::text${rest.join('')}) AS "${String(i)}"`;
+  };
+  return `SELECT ${operations.map(call).join(', ')}`;
+}
+
+/** Made once: a call that nothing waits behind goes by itself. */
+const ALONE: ReadonlyMap<LedgerOperation, string> = new Map(
+  (Object.keys(PARAMETERS) as LedgerOperation[]).map((operation) => [
+    operation,
+    textOf([operation]),
   ]),
-  release: call('release', ['text', 'text']),
-  remove: call('remove', ['text', 'text', 'bytea', 'bigint']),
-  refund: call('refund', ['text', 'text', 'bigint']),
-  read: call('read', ['text']),
-  sweep: call('sweep', ['text', 'bigint']),
-  settled: call('settled', ['text', 'bigint']),
-  let_go: call('let_go', ['text', 'text[]']),
-  drop: call('drop', ['text', 'text']),
-  recount: call('recount', ['text']),
-  correct: call('correct', [
-    ...['text', 'bytea[]', 'bigint[]', 'bigint[]', 'bigint[]', 'bigint[]', 'bigint[]'],
-  ]),
-  grant: call('grant', ['text', 'bigint', 'bigint', 'bigint', 'bigint', 'boolean']),
-  lower: call('lower', ['text', 'text', 'bigint', 'bigint']),
-  fold_begin: call('fold_begin', ['text', 'bigint']),
-  fold_end: call('fold_end', ['text', 'bigint']),
-  dropped: call('dropped', ['text', 'text']),
-} satisfies Record<LedgerOperation, string>;
+);
 
 const LIVE = `coalesce(e.expires_at > extract(epoch FROM clock_timestamp()) * 1000, true)`;
 

@@ -38,8 +38,9 @@ export type PostgresUsageTrackerOptions = LedgerCallOptions;
 
 /**
  * The ledger in PostgreSQL, in the tables and functions of `quotaMigrations`: every operation is one
- * function, one round trip, one short transaction on the tenant's row (docs/ledger.md). It keeps no
- * values. A call whose outcome is unknown may be sent again with the same id.
+ * function, one round trip, one short transaction on the tenant's row (docs/ledger.md), which writes
+ * of a tenant that wait for their turn share. It keeps no values. A call whose outcome is unknown may be
+ * sent again with the same id.
  *
  * The DataSource's pool should have limits; see {@link quotaPostgresOptions}.
  */
