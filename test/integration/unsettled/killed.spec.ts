@@ -51,7 +51,7 @@ describe('a process that is killed', () => {
       expect(await ended).toEqual([null, 'SIGKILL']);
       expect(await stand.stored(tenant)).toBe(used);
       const tookMs = await settles(tenant, used);
-      if (process.env['FIGURES'] !== undefined) process.stdout.write(`found ${tookMs} ms\n`);
+      if (process.env['QUOTA_FIGURES'] !== undefined) process.stdout.write(`found ${tookMs} ms\n`);
     },
     60_000,
   );
@@ -93,7 +93,7 @@ describe('a process that is killed', () => {
     expect(await stand.stored(tenant)).toBe(1_000);
     expect(await tenant.used()).toBe(4_000);
     const tookMs = await settles(tenant, 1_000);
-    if (process.env['FIGURES'] !== undefined) process.stdout.write(`found ${tookMs} ms\n`);
+    if (process.env['QUOTA_FIGURES'] !== undefined) process.stdout.write(`found ${tookMs} ms\n`);
   }, 60_000);
 });
 
@@ -122,7 +122,7 @@ describe('a process that stands still beyond its deadline', () => {
     expect(most).toBeLessThanOrEqual(MB + late);
     expect(await stand.stored(tenant)).toBe(MB);
     expect(await tenant.used()).toBe(MB);
-    if (process.env['FIGURES'] !== undefined) {
+    if (process.env['QUOTA_FIGURES'] !== undefined) {
       process.stdout.write(`${most - MB} of ${late} bytes beyond the limit, for ${beyondMs} ms\n`);
     }
   }, 60_000);

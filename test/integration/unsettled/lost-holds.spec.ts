@@ -78,7 +78,7 @@ describe.each(Object.keys(LOSSES))('%s takes the holds of a process that dies as
     expect(await ended).toEqual([null, 'SIGKILL']);
     const overBytes = (await stand.stored(tenant)) - MB;
     expect(await tenant.used()).toBe(MB);
-    if (process.env['FIGURES'] !== undefined) {
+    if (process.env['QUOTA_FIGURES'] !== undefined) {
       process.stdout.write(`${loss}: ${overBytes} of ${FATAL} bytes beyond the limit\n`);
     }
     expect(overBytes).toBe(FATAL);

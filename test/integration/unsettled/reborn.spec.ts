@@ -102,7 +102,8 @@ describe('a tenant that is deleted and made anew under load', () => {
         return usedBytes === live && reservedBytes === 0;
       };
       await waitUntil(agree, { timeoutMs: 12_000, what: () => JSON.stringify(seen) });
-      if (process.env['FIGURES'] !== undefined) process.stdout.write(`${JSON.stringify(seen)}\n`);
+      if (process.env['QUOTA_FIGURES'] !== undefined)
+        process.stdout.write(`${JSON.stringify(seen)}\n`);
     },
     60_000,
   );
