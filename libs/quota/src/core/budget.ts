@@ -46,7 +46,7 @@ export class Budget {
 
   /** Begins a step, unless the time is over. @throws QuotaUnavailableError (`no`), and as {@link wait}. */
   step<T>(operation: string, work: () => Promise<T>, options?: StepOptions<T>): Promise<T> {
-    if (this.left <= 0) return Promise.reject(tooLate(operation, 'no'));
+    if (this.isOver) return Promise.reject(tooLate(operation, 'no'));
     return this.wait(operation, work(), options);
   }
 
@@ -78,7 +78,8 @@ export class Budget {
   spend(began: number, now: number): void {
     const late = now - began - Patience.tickMs;
     const longer = late > STALL_MS ? Math.max(this.stall, late) : this.stall;
-    this.left += longer - this.stall - (now - began);
+    const left = this.left + longer - this.stall - (now - began);
+    this.left = left <= Patience.marginMs ? 0 : left;
     this.stall = longer;
   }
 }

@@ -46,6 +46,8 @@ const clock = new SharedClock();
 /** The wait for an answer, until it comes or there is no time left. */
 export abstract class Patience {
   static readonly tickMs = TICK_MS;
+  /** So early it is over: half a tick, so that it is as often too early as too late. */
+  static readonly marginMs = TICK_MS / 2;
   private lastLook: NodeJS.Immediate | undefined;
   private state: 'waiting' | 'over' | 'ended' = 'waiting';
 

@@ -38,7 +38,7 @@ function silenceOf(client: RedisClient): Silence {
   return silence;
 }
 
-/** The wait for one call. Half a tick early, so that it is as often too early as too late. */
+/** The wait for one call. */
 class CallPatience extends Patience {
   constructor(
     private readonly deadline: number,
@@ -50,7 +50,7 @@ class CallPatience extends Patience {
   }
 
   protected isOver(now: number): boolean {
-    return now >= this.deadline - Patience.tickMs / 2;
+    return now >= this.deadline - Patience.marginMs;
   }
 }
 
