@@ -28,7 +28,8 @@ class SharedClock {
 
   private readonly tick = (): void => {
     const now = performance.now();
-    for (const one of this.waiting) if (!one.look(now)) this.waiting.delete(one);
+    const lateMs = Math.max(0, now - this.armedAt - TICK_MS);
+    for (const one of this.waiting) if (!one.look(now, lateMs)) this.waiting.delete(one);
     this.timer = undefined;
     if (this.waiting.size > 0) this.arm(now);
   };
@@ -51,8 +52,12 @@ export abstract class Patience {
   private lastLook: NodeJS.Immediate | undefined;
   private state: 'waiting' | 'over' | 'ended' = 'waiting';
 
-  /** Whether the time is over, at ms of `performance.now()`. */
-  protected abstract isOver(now: number): boolean;
+  /**
+   * Whether the time is over, at ms of `performance.now()`.
+   *
+   * @param lateMs so late the tick came: this process stood still
+   */
+  protected abstract isOver(now: number, lateMs: number): boolean;
 
   /** Called once, when the time is over. */
   protected abstract onOver(): void;
@@ -67,8 +72,8 @@ export abstract class Patience {
   }
 
   /** False: there is no time left. */
-  look(now: number): boolean {
-    if (!this.isOver(now)) return true;
+  look(now: number, lateMs: number): boolean {
+    if (!this.isOver(now, lateMs)) return true;
     this.lookOnce();
     return false;
   }

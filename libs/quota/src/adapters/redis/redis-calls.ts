@@ -38,18 +38,26 @@ function silenceOf(client: RedisClient): Silence {
   return silence;
 }
 
-/** The wait for one call. */
+/** A tick that is so late, in ms, was a stall of this process. */
+const STALL_MS = 50;
+
+/**
+ * The wait for one call. A stall of this process is not Redis' silence: what was called before it may
+ * have gone out only after it.
+ */
 class CallPatience extends Patience {
+  private readonly began = performance.now();
+
   constructor(
-    private readonly deadline: number,
+    private deadline: number,
     protected readonly onOver: () => void,
   ) {
     super();
-    const now = performance.now();
-    this.begin(deadline <= now, now);
+    this.begin(deadline <= this.began, this.began);
   }
 
-  protected isOver(now: number): boolean {
+  protected isOver(now: number, lateMs: number): boolean {
+    if (lateMs > STALL_MS) this.deadline += Math.min(lateMs, now - this.began);
     return now >= this.deadline - Patience.marginMs;
   }
 }
