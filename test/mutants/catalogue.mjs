@@ -512,6 +512,13 @@ export const MUTANTS = [
     ON_LATE,
   ),
   plant(
+    'bank: a refusal does not see what was folded while it was made',
+    `${CORE}/banked-tracker.ts`,
+    'return freed || journal !== before;',
+    'return freed;',
+    ['test/integration/bank/refusal.spec.ts'],
+  ),
+  plant(
     'bank: a write of the budget is not held against the storage once it is charged',
     `${CORE}/banked-tracker.ts`,
     '    if (key !== undefined) await this.parts.truth?.verify(tenant, [key]);\n',

@@ -45,6 +45,7 @@ export interface BankedTrackerParts {
 /** A write may need a larger grant, and lose it to others, so often. */
 const MOST_ROUNDS = 8;
 const UNSURE_REMEMBERED = 100_000;
+const JOURNALS_REMEMBERED = 10_000;
 /**
  * All that a request waits for one store, in however many steps, before the other one takes over: a slot
  * that is being moved takes longer, and what a request may take in all (core/budget.ts) is for both.
@@ -61,6 +62,9 @@ export class BankedTracker extends UsageTracker {
    * charges from one, so they are cleared up where they arose.
    */
   private readonly unsure = new LRUCache<string, 'ledger' | 'bank'>({ max: UNSURE_REMEMBERED });
+
+  /** How a tenant's journal stood when nothing of it could be folded: its last batch, and whether more waits. */
+  private readonly journals = new LRUCache<string, string>({ max: JOURNALS_REMEMBERED });
 
   constructor(private readonly parts: BankedTrackerParts) {
     super();
@@ -262,10 +266,11 @@ export class BankedTracker extends UsageTracker {
     const { tenant, bytes, limits } = request;
     let last: QuotaUnavailableError | undefined;
     for (let round = 0; round < MOST_ROUNDS; round += 1) {
+      const journal = this.journals.get(tenant);
       try {
         const reply = await ledger.reserve(request);
         const final = reply.outcome !== 'rejected' || bytes > limits.hardBytes;
-        if (!final && (await this.mayBeFreed(tenant))) continue;
+        if (!final && (await this.mayBeFreed(tenant, journal))) continue;
         this.makeKnown(request, reply);
         return this.noted(tenant, reply);
       } catch (error) {
@@ -290,16 +295,21 @@ export class BankedTracker extends UsageTracker {
   }
 
   /**
-   * True: something that others have deleted meanwhile was found in the journal, and is gone now.
+   * True: something that others have deleted meanwhile was in the journal, and may be gone now. Not so
+   * where no batch has begun since before the refusal: then the ledger knew of all that was.
    *
+   * @param before what {@link journals} had of the tenant before the ledger was asked
    * @throws UndecidedError: nobody can say, so that a refusal may be a false one
    */
-  private async mayBeFreed(tenant: string): Promise<boolean> {
+  private async mayBeFreed(tenant: string, before: string | undefined): Promise<boolean> {
     const { desk, keeper } = this.parts;
     try {
       const account = await desk.account(tenant);
-      if (account?.pending !== true) return false;
-      return await keeper.fold(tenant);
+      if (account === null) return false;
+      const freed = account.pending && (await keeper.fold(tenant));
+      const journal = `${account.generation}/${account.batches}/${account.pending}`;
+      this.journals.set(tenant, journal);
+      return freed || journal !== before;
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
       throw new UndecidedError('reserve', error);
