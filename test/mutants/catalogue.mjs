@@ -519,6 +519,13 @@ export const MUTANTS = [
     ['test/integration/bank/refusal.spec.ts'],
   ),
   plant(
+    'bank: a forecast does not know the journal',
+    `${CORE}/banked-tracker.ts`,
+    'await this.asked(request, () => ledger.check(request))',
+    'await ledger.check(request)',
+    ['test/integration/bank/refusal.spec.ts'],
+  ),
+  plant(
     'bank: a write of the budget is not held against the storage once it is charged',
     `${CORE}/banked-tracker.ts`,
     '    if (key !== undefined) await this.parts.truth?.verify(tenant, [key]);\n',

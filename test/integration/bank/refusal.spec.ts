@@ -74,3 +74,22 @@ it.each(['standing', 'beginFold'] as const)(
     expect((await scene.reserve('c', 40 * KB)).outcome).toBe('reserved');
   },
 );
+
+it('a forecast refuses by the journal as a reservation does', async () => {
+  const tenant = await deletedElsewhere();
+  const { tracker } = instance();
+  const write = { tenant, key: 'c', limits: LIMITS, stamp: 1, enforce: true };
+  expect((await tracker.check({ ...write, bytes: 40 * KB })).outcome).toBe('reserved');
+  expect((await tracker.check({ ...write, bytes: 41 * KB })).outcome).toBe('rejected');
+});
+
+it('a refusal that nothing speaks against asks the ledger once', async () => {
+  const tenant = await deletedElsewhere();
+  const { tracker } = instance();
+  const scene = new Scene(tracker, tenant, LIMITS);
+  expect((await scene.reserve('c', 41 * KB)).outcome).toBe('rejected');
+  const asked = jest.spyOn(ledger, 'reserve');
+  expect((await scene.reserve('c', 41 * KB)).outcome).toBe('rejected');
+  expect(asked).toHaveBeenCalledTimes(1);
+  asked.mockRestore();
+});

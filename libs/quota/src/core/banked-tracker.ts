@@ -88,7 +88,7 @@ export class BankedTracker extends UsageTracker {
 
   async check(request: Omit<ReserveRequest, 'id' | 'holdMs'>): Promise<ReserveReply> {
     try {
-      return this.noted(request.tenant, await this.parts.ledger.check(request));
+      return await this.forecast(request);
     } catch (error) {
       if (!isAway(error)) throw error;
       return this.parts.desk.check(request, error);
@@ -263,14 +263,12 @@ export class BankedTracker extends UsageTracker {
 
   private async withinGrant(request: ReserveRequest): Promise<ReserveReply> {
     const { ledger } = this.parts;
-    const { tenant, bytes, limits } = request;
+    const { tenant } = request;
     let last: QuotaUnavailableError | undefined;
     for (let round = 0; round < MOST_ROUNDS; round += 1) {
-      const journal = this.journals.get(tenant);
       try {
-        const reply = await ledger.reserve(request);
-        const final = reply.outcome !== 'rejected' || bytes > limits.hardBytes;
-        if (!final && (await this.mayBeFreed(tenant, journal))) continue;
+        const reply = await this.asked(request, () => ledger.reserve(request));
+        if (reply === null) continue;
         this.makeKnown(request, reply);
         return this.noted(tenant, reply);
       } catch (error) {
@@ -280,6 +278,26 @@ export class BankedTracker extends UsageTracker {
       }
     }
     throw last ?? new QuotaUnavailableError('reserve', { applied: 'no', contact: 'answered' });
+  }
+
+  private async forecast(request: Omit<ReserveRequest, 'id' | 'holdMs'>): Promise<ReserveReply> {
+    const { ledger } = this.parts;
+    for (let round = 0; round < MOST_ROUNDS; round += 1) {
+      const reply = await this.asked(request, () => ledger.check(request));
+      if (reply !== null) return this.noted(request.tenant, reply);
+    }
+    throw new UndecidedError('check', new Error('The journal changed with every look at it.'));
+  }
+
+  /** What the ledger says; null: it refuses, and may not do so when it is asked again. */
+  private async asked<T extends ReserveReply>(
+    { tenant, bytes, limits }: Pick<ReserveRequest, 'tenant' | 'bytes' | 'limits'>,
+    ask: () => Promise<T>,
+  ): Promise<T | null> {
+    const journal = this.journals.get(tenant);
+    const reply = await ask();
+    const final = reply.outcome !== 'rejected' || bytes > limits.hardBytes;
+    return !final && (await this.mayBeFreed(tenant, journal)) ? null : reply;
   }
 
   /**
