@@ -22,6 +22,7 @@ const ON_BANK_SQL = ['test/integration/postgres/bank.spec.ts'];
 const ON_PARTED = ['test/integration/bank/one-of-three.spec.ts'];
 const ON_OUTAGE = ['test/integration/bank/outage.spec.ts'];
 const ON_AMNESIA = ['test/integration/bank/amnesia.spec.ts'];
+const ON_LATE = ['test/integration/bank/late.spec.ts'];
 const ON_FAULTS = ['test/integration/faults/nth-command.spec.ts'];
 const ON_CHECKER = [`${CORE}/quota-checker.spec.ts`];
 const ON_QUOTA_CACHE = [`${CORE}/quota-cache.service.spec.ts`];
@@ -497,6 +498,34 @@ export const MUTANTS = [
     '      if (waited) await truth?.verify(tenant, [key]);\n',
     '',
     ['test/integration/bank/unversioned.spec.ts'],
+  ),
+  plant(
+    'bank: a batch ends before it was held against the storage',
+    `${CORE}/grant-keeper.ts`,
+    '        await this.compare(tenant, batch);\n        await bank.endFold(tenant, batch.number);\n',
+    '        await bank.endFold(tenant, batch.number);\n        await this.compare(tenant, batch);\n',
+    ON_LATE,
+  ),
+  plant(
+    'bank: a storage that cannot say is an error of the write',
+    `${CORE}/grant-keeper.ts`,
+    'if (cause instanceof QuotaUnavailableError) throw cause;',
+    'if (cause !== null) throw cause;',
+    ON_LATE,
+  ),
+  plant(
+    'bank: a refusal does not see what was folded while it was made',
+    `${CORE}/banked-tracker.ts`,
+    'return freed || journal !== before;',
+    'return freed;',
+    ['test/integration/bank/refusal.spec.ts'],
+  ),
+  plant(
+    'bank: a forecast does not know the journal',
+    `${CORE}/banked-tracker.ts`,
+    'await this.asked(request, () => ledger.check(request))',
+    'await ledger.check(request)',
+    ['test/integration/bank/refusal.spec.ts'],
   ),
   plant(
     'bank: a write of the budget is not held against the storage once it is charged',

@@ -85,6 +85,8 @@ export interface BankStanding {
   readonly pending: boolean;
   /** The tenant was deleted, and the ledger's part of it must go; see {@link QuotaBank.dropped}. */
   readonly dropping: boolean;
+  /** Of this life so far: {@link FoldBatch.number} of the last one. */
+  readonly batches: number;
 }
 
 /**

@@ -45,6 +45,7 @@ export interface BankedTrackerParts {
 /** A write may need a larger grant, and lose it to others, so often. */
 const MOST_ROUNDS = 8;
 const UNSURE_REMEMBERED = 100_000;
+const JOURNALS_REMEMBERED = 10_000;
 /**
  * All that a request waits for one store, in however many steps, before the other one takes over: a slot
  * that is being moved takes longer, and what a request may take in all (core/budget.ts) is for both.
@@ -61,6 +62,9 @@ export class BankedTracker extends UsageTracker {
    * charges from one, so they are cleared up where they arose.
    */
   private readonly unsure = new LRUCache<string, 'ledger' | 'bank'>({ max: UNSURE_REMEMBERED });
+
+  /** How a tenant's journal stood when nothing of it could be folded: its last batch, and whether more waits. */
+  private readonly journals = new LRUCache<string, string>({ max: JOURNALS_REMEMBERED });
 
   constructor(private readonly parts: BankedTrackerParts) {
     super();
@@ -84,7 +88,7 @@ export class BankedTracker extends UsageTracker {
 
   async check(request: Omit<ReserveRequest, 'id' | 'holdMs'>): Promise<ReserveReply> {
     try {
-      return this.noted(request.tenant, await this.parts.ledger.check(request));
+      return await this.forecast(request);
     } catch (error) {
       if (!isAway(error)) throw error;
       return this.parts.desk.check(request, error);
@@ -259,13 +263,12 @@ export class BankedTracker extends UsageTracker {
 
   private async withinGrant(request: ReserveRequest): Promise<ReserveReply> {
     const { ledger } = this.parts;
-    const { tenant, bytes, limits } = request;
+    const { tenant } = request;
     let last: QuotaUnavailableError | undefined;
     for (let round = 0; round < MOST_ROUNDS; round += 1) {
       try {
-        const reply = await ledger.reserve(request);
-        const final = reply.outcome !== 'rejected' || bytes > limits.hardBytes;
-        if (!final && (await this.mayBeFreed(tenant))) continue;
+        const reply = await this.asked(request, () => ledger.reserve(request));
+        if (reply === null) continue;
         this.makeKnown(request, reply);
         return this.noted(tenant, reply);
       } catch (error) {
@@ -275,6 +278,26 @@ export class BankedTracker extends UsageTracker {
       }
     }
     throw last ?? new QuotaUnavailableError('reserve', { applied: 'no', contact: 'answered' });
+  }
+
+  private async forecast(request: Omit<ReserveRequest, 'id' | 'holdMs'>): Promise<ReserveReply> {
+    const { ledger } = this.parts;
+    for (let round = 0; round < MOST_ROUNDS; round += 1) {
+      const reply = await this.asked(request, () => ledger.check(request));
+      if (reply !== null) return this.noted(request.tenant, reply);
+    }
+    throw new UndecidedError('check', new Error('The journal changed with every look at it.'));
+  }
+
+  /** What the ledger says; null: it refuses, and may not do so when it is asked again. */
+  private async asked<T extends ReserveReply>(
+    { tenant, bytes, limits }: Pick<ReserveRequest, 'tenant' | 'bytes' | 'limits'>,
+    ask: () => Promise<T>,
+  ): Promise<T | null> {
+    const journal = this.journals.get(tenant);
+    const reply = await ask();
+    const final = reply.outcome !== 'rejected' || bytes > limits.hardBytes;
+    return !final && (await this.mayBeFreed(tenant, journal)) ? null : reply;
   }
 
   /**
@@ -290,16 +313,21 @@ export class BankedTracker extends UsageTracker {
   }
 
   /**
-   * True: something that others have deleted meanwhile was found in the journal, and is gone now.
+   * True: something that others have deleted meanwhile was in the journal, and may be gone now. Not so
+   * where no batch has begun since before the refusal: then the ledger knew of all that was.
    *
+   * @param before what {@link journals} had of the tenant before the ledger was asked
    * @throws UndecidedError: nobody can say, so that a refusal may be a false one
    */
-  private async mayBeFreed(tenant: string): Promise<boolean> {
+  private async mayBeFreed(tenant: string, before: string | undefined): Promise<boolean> {
     const { desk, keeper } = this.parts;
     try {
       const account = await desk.account(tenant);
-      if (account?.pending !== true) return false;
-      return await keeper.fold(tenant);
+      if (account === null) return false;
+      const freed = account.pending && (await keeper.fold(tenant));
+      const journal = `${account.generation}/${account.batches}/${account.pending}`;
+      this.journals.set(tenant, journal);
+      return freed || journal !== before;
     } catch (error) {
       if (!(error instanceof QuotaUnavailableError)) throw error;
       throw new UndecidedError('reserve', error);

@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Grant, GrantedTenant, GrantedLedger, GrantShortError, QuotaBank } from './bank';
+import type {
+  FoldBatch,
+  Grant,
+  GrantedTenant,
+  GrantedLedger,
+  GrantShortError,
+  QuotaBank,
+} from './bank';
 import { MAX_BYTES } from './bytes';
 import { errorEvent } from './error-event';
 import { QuotaUnavailableError } from './errors';
@@ -218,19 +225,17 @@ export class GrantKeeper {
   }
 
   private async foldAll(tenant: string): Promise<boolean> {
-    const { bank, grants, truth, observer } = this.parts;
+    const { bank, grants, observer } = this.parts;
     let folded = false;
     for (let tries = 0; tries < MOST_TRIES; tries += 1) {
       const batch = await bank.beginFold(tenant, BATCH);
       if (batch === null) return folded;
       const reply = await grants.fold(tenant, batch);
       if (reply === 'done') {
+        await this.compare(tenant, batch);
         await bank.endFold(tenant, batch.number);
         [folded, tries] = [true, 0];
         observer.emit('folded', { tenant, bytes: batch.bytes, items: batch.items.length });
-        // A write that went past the bank meanwhile may be the later one.
-        const keys = batch.items.map(({ key }) => key);
-        if (keys.length > 0) await truth?.verify(tenant, keys);
       } else if (reply === 'other-life') {
         await this.dropOldLife(tenant);
       } else if (!(await this.firstGrant(tenant))) {
@@ -238,6 +243,24 @@ export class GrantKeeper {
       }
     }
     return folded;
+  }
+
+  /**
+   * A write that went past the bank meanwhile may be the later one, and one that was undone may have
+   * reached the bank after it. Before the batch ends: nobody is refused for bytes that nobody has
+   * looked for, and whoever folds it again looks for them.
+   *
+   * @throws QuotaUnavailableError when the storage cannot say
+   */
+  private async compare(tenant: string, batch: FoldBatch): Promise<void> {
+    const keys = batch.items.map(({ key }) => key);
+    if (keys.length === 0) return;
+    try {
+      await this.parts.truth?.verify(tenant, keys);
+    } catch (cause) {
+      if (cause instanceof QuotaUnavailableError) throw cause;
+      throw new QuotaUnavailableError('fold', { applied: 'no', contact: 'answered', cause });
+    }
   }
 
   /** For a ledger that has never had one. False: it has lost its data, and is rebuilt first. */

@@ -117,6 +117,7 @@ export const standingRow = z.object({
   drawn: bigint,
   pending: z.boolean(),
   dropping: z.boolean(),
+  batches: bigint,
 });
 
 export const journalRow = z.object({ tenants: z.int().min(0), entries: z.int().min(0) });

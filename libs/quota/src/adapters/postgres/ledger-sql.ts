@@ -83,7 +83,7 @@ export const LAPSED_HOLDS = `
 export const STANDING = `
   SELECT l.generation, l.granted_bytes AS granted,
     l.committed + l.reserved + l.folding_bytes AS drawn, l.pending,
-    l.drop_pending AS dropping
+    l.drop_pending AS dropping, l.fold_number AS batches
   FROM quota_ledger l WHERE l.tenant_id = $1`;
 
 /** $1 after, $2 limit */
