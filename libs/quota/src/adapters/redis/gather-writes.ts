@@ -6,9 +6,9 @@ const gathering = new WeakSet<Stream>();
 
 /**
  * What is sent on a connection in this turn of the event loop goes to it in one piece, and so its
- * replies come: a system call for all of them instead of one each, here and in Redis. It costs a lone
- * command nothing that can be measured, and unlike `enableAutoPipelining` of ioredis, whose pipelines
- * cost more than they save here, no work for each (docs/decisions/0018-cost-of-a-request.md).
+ * replies come: a system call for all of them instead of one each, here and in Redis. A lone
+ * command waits a moment, until the end of the turn, and unlike `enableAutoPipelining` of ioredis no pipeline is
+ * made (docs/decisions/0018-cost-of-a-request.md).
  *
  * A Cluster chooses the connection itself; its commands are sent one by one.
  */
