@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { QuotaFilter, QuotaPatch, QuotaStore } from '@app/quota';
 import {
   QuotaUnavailableError,
@@ -454,6 +455,8 @@ export function describeQuotaStore(
       it('does not write an earlier reading over a later one', async () => {
         await store.change(tenant, {}, ACTOR);
         const slow = store.recordUsage([tenant], async (names) => {
+          // Later by the store's clock, which tells ms apart and, in PGlite, no less.
+          await pause(3);
           await store.recordUsage(names, saying(20));
           return new Map([[tenant, 10]]);
         });
