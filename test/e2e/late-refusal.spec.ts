@@ -25,7 +25,7 @@ it.each(['embedded', 'redis', 'postgres'] as const)(
     const child = service;
     const tenant = `late-${stores}`;
     await child.request('PUT', `/admin/quotas/${tenant}`, JSON.stringify({ quotaMb: 1 }));
-    const late = child.request('PUT', '/probe/slow?ms=4000', bytes(700_000), tenant);
+    const late = child.request('PUT', '/probe/slow', bytes(700_000), tenant);
     await child.says(/^holding/m);
     // Its hold lapses, and another write takes its place.
     let status = 0;
@@ -34,8 +34,9 @@ it.each(['embedded', 'redis', 'postgres'] as const)(
         ({ status } = await child.request('PUT', '/cache/other', bytes(600_000), tenant));
         return status === 201;
       },
-      { timeoutMs: 3_500, what: () => `the hold to lapse; the last answer was ${status}` },
+      { timeoutMs: 20_000, what: () => `the hold to lapse; the last answer was ${status}` },
     );
+    await child.request('DELETE', '/probe/slow', undefined, tenant);
     expect((await late).status).toBe(429);
     const { text } = await child.request('GET', '/metrics');
     expect(text).toMatch(/^quota_late_rejections_total\{mode="enforce"\} 1$/m);

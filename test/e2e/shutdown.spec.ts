@@ -47,7 +47,7 @@ describe('SIGTERM', () => {
       );
 
       const underWay = Array.from({ length: 8 }, (_, i) =>
-        service.request('PUT', `/probe/${adapter}-${String(i)}?ms=1500`, bytes(10 * KB)),
+        service.request('PUT', `/probe/${adapter}-${String(i)}`, bytes(10 * KB)),
       );
       await waitUntil(() => service.count(/^holding/gm) === 8, { timeoutMs: 10_000 });
       service.signal('SIGTERM');
@@ -58,13 +58,16 @@ describe('SIGTERM', () => {
           if (given.status === 503) refusals.push(given);
           return refusals.length > 0;
         },
-        { timeoutMs: 1_400 },
+        { timeoutMs: 8_000 },
       );
       const { headers, json } = refusals[0]!;
       expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
       expect(headers.get('connection')).toBe('close');
       expect(json).toMatchObject({ status: 503, error: 'quota_unavailable' });
 
+      for (let i = 0; i < 8; i++) {
+        await service.request('DELETE', `/probe/${adapter}-${String(i)}`);
+      }
       for (const given of await Promise.all(underWay)) expect(given.status).toBe(200);
       expect(await service.end()).toEqual([0, null]);
 

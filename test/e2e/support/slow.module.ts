@@ -1,18 +1,26 @@
-import { Controller, Module, Param, Put, Query, UseGuards } from '@nestjs/common';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { Controller, Delete, Module, Param, Put, UseGuards } from '@nestjs/common';
 import { EnforceCacheQuota, keyFromParam } from '@app/quota';
 import { TenantGuard } from '../../../src/tenancy/identity.guards';
 
-/** A handler that takes as long as it is told to, between its reservation and its end. */
+const held = new Map<string, () => void>();
+
+/** A handler that does not end, between its reservation and its answer, until its key is let go. */
 @Controller('probe')
 @UseGuards(TenantGuard)
 class SlowController {
   @Put(':key')
   @EnforceCacheQuota({ key: keyFromParam('key') })
-  async slow(@Param('key') key: string, @Query('ms') ms: string): Promise<object> {
+  async slow(@Param('key') key: string): Promise<object> {
+    const letGo = new Promise<void>((resolve) => held.set(key, resolve));
     process.stdout.write(`holding ${key}\n`);
-    await sleep(Number(ms));
+    await letGo;
     return { key };
+  }
+
+  /** Takes no part in the quota, so it is answered during a shutdown too. */
+  @Delete(':key')
+  letGo(@Param('key') key: string): void {
+    held.get(key)?.();
   }
 }
 
