@@ -79,7 +79,7 @@ export class Auditor {
     }
   }
 
-  /** Tells which of the stored values no ledger has as they are, and when those were stored. */
+  /** Tells which of the stored values no ledger has as they are, since when, and what is held for them. */
   private async explain(tenant: string): Promise<void> {
     if (this.store === 'redis') return;
     const { redis, pool } = this.own;
@@ -90,6 +90,10 @@ export class Auditor {
     const left = rows.filter(({ key, bytes }) => counted[key]?.split(' ')[0] !== bytes);
     const told = left.map(({ key, bytes, age }) => `${key} ${bytes} bytes ${age} s ago`);
     this.findings.note(`  not in Redis' ledger: ${told.join(', ') || 'none'}`);
+    const held = Object.values(await redis.hgetall(`quota:{${tenant}}:r`)).filter(
+      (record) => record.startsWith('o') && left.some(({ key }) => record.endsWith(` 1 ${key}`)),
+    );
+    this.findings.note(`  held there for them: ${held.join(', ') || 'nothing'}`);
   }
 
   async sample(): Promise<Sample> {

@@ -22,6 +22,7 @@ const ON_BANK_SQL = ['test/integration/postgres/bank.spec.ts'];
 const ON_PARTED = ['test/integration/bank/one-of-three.spec.ts'];
 const ON_OUTAGE = ['test/integration/bank/outage.spec.ts'];
 const ON_AMNESIA = ['test/integration/bank/amnesia.spec.ts'];
+const ON_LOST_HOLDS = ['test/integration/unsettled/lost-holds.spec.ts'];
 const ON_LATE = ['test/integration/bank/late.spec.ts'];
 const ON_FAULTS = ['test/integration/faults/nth-command.spec.ts'];
 const ON_CHECKER = [`${CORE}/quota-checker.spec.ts`];
@@ -540,6 +541,27 @@ export const MUTANTS = [
     '  await reconcile(tenant);\n',
     '',
     ON_AMNESIA,
+  ),
+  plant(
+    'loss: nobody is told to hold anew what is open',
+    `${CORE}/ledger-rebuild.ts`,
+    '  await tellLoss?.(tenant).catch(() => undefined);\n',
+    '',
+    ON_LOST_HOLDS,
+  ),
+  plant(
+    'loss: what was held anew is committed in the life that was lost',
+    `${CORE}/banked-tracker.ts`,
+    'return generation === undefined ? request :',
+    'return generation !== null ? request :',
+    ON_LOST_HOLDS,
+  ),
+  plant(
+    'loss: a key that a write is on its way to is left out of the rebuild',
+    `${CORE}/reconciler.ts`,
+    'const idle = job.lost ? views :',
+    'const idle = job.lost && views.length === 0 ? views :',
+    ON_LOST_HOLDS,
   ),
   plant(
     'faults: a refund that may have been taken is given to the bank as well',

@@ -260,6 +260,25 @@ describe('a rebuild', () => {
     await expectExact(ledger.probe, s.tenant);
   });
 
+  it('corrects keys that a write is on its way to, unless more is known of them', async () => {
+    const s = await scene().granted(1_000);
+    const [a, b] = [await s.hold('a', 100), await s.hold('b', 100)];
+    expect(await s.begin('n', 1)).toBe('begun');
+    await s.tracker.remove({ tenant: s.tenant, id: randomUUID(), key: 'b', version: 8 });
+    const found = ['a', 'b'].map((key) => ({ key, bytes: 300, version: 7 }));
+    expect(await s.tracker.correct(s.tenant, found)).toEqual({ applied: 1, deltaBytes: 300 });
+    expect(await s.used()).toEqual([300, 100]);
+    expect(await s.commit(a)).toMatchObject({ outcome: 'committed', replaced: true });
+    await s.release(b);
+    expect(await s.take(2, 400, 'n')).toBe('taken');
+    const hold = await s.hold('a', 50);
+    const later = [{ key: 'a', bytes: 200, seen: { bytes: 100, version: 0 } }];
+    expect(await s.tracker.correct(s.tenant, later)).toEqual({ applied: 0, deltaBytes: 0 });
+    await s.release(hold);
+    expect(await s.used()).toEqual([100, 0]);
+    await expectExact(ledger.probe, s.tenant);
+  });
+
   it('refuses nobody for what is counted meanwhile', async () => {
     const s = await scene(200).granted(200);
     await s.put('a', 150);

@@ -15,6 +15,9 @@ export interface Dying {
   /** Resolves when it says so. */
   says(text: string): Promise<void>;
   goOn(): void;
+  /** Stands still until the next one: deaf to everything, and its holds with it. */
+  standStill(): void;
+  wake(): void;
 }
 
 /** The service with values in PostgreSQL: one instance that survives, and others that do not. */
@@ -67,7 +70,12 @@ export class Stand {
       waitUntil(() => output.includes(text), { timeoutMs: 30_000, what: () => output });
     await says('listening ');
     const url = /^listening (\S+)$/m.exec(output)![1]!;
-    return { url, ended, says, goOn: () => void child.stdin.write('\n') };
+    return {
+      ...{ url, ended, says },
+      goOn: () => void child.stdin.write('\n'),
+      standStill: () => void child.kill('SIGSTOP'),
+      wake: () => void child.kill('SIGCONT'),
+    };
   }
 
   /** Bytes that are really there, asked of the database and nobody else. */

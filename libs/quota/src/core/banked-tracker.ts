@@ -46,6 +46,7 @@ export interface BankedTrackerParts {
 const MOST_ROUNDS = 8;
 const UNSURE_REMEMBERED = 100_000;
 const JOURNALS_REMEMBERED = 10_000;
+const RENEWED_REMEMBERED = 100_000;
 /**
  * All that a request waits for one store, in however many steps, before the other one takes over: a slot
  * that is being moved takes longer, and what a request may take in all (core/budget.ts) is for both.
@@ -65,6 +66,9 @@ export class BankedTracker extends UsageTracker {
 
   /** How a tenant's journal stood when nothing of it could be folded: its last batch, and whether more waits. */
   private readonly journals = new LRUCache<string, string>({ max: JOURNALS_REMEMBERED });
+
+  /** The generations of reservations that were held anew. */
+  private readonly lives = new LRUCache<string, string>({ max: RENEWED_REMEMBERED });
 
   constructor(private readonly parts: BankedTrackerParts) {
     super();
@@ -96,7 +100,8 @@ export class BankedTracker extends UsageTracker {
   }
 
   /** What was reserved in the ledger and cannot be committed there is admitted by the bank once more. */
-  async commit(request: CommitRequest): Promise<CommitReply> {
+  async commit(asked: CommitRequest): Promise<CommitReply> {
+    const request = this.renewed(asked);
     const { tenant, id, key, generation } = request;
     const slash = OutageBudget.owns(generation) ? -1 : generation.indexOf('/');
     if (slash === -1) return this.parts.desk.commit(request);
@@ -245,6 +250,18 @@ export class BankedTracker extends UsageTracker {
     await this.parts.keeper.accept(tenant);
   }
 
+  /** What the bank itself holds it has not lost. */
+  override async holdAnew(request: ReserveRequest, generation: string): Promise<void> {
+    const { ledger } = this.parts;
+    const slash = generation.indexOf('/');
+    if (slash === -1 || OutageBudget.owns(generation)) return;
+    let reply = await ledger.reserve(request);
+    if (reply.outcome === 'stale') reply = await ledger.reserve({ ...request, stamp: reply.stamp });
+    if (reply.outcome !== 'reserved') return;
+    const [life] = reply.generation.split('/');
+    this.lives.set(request.id, `${life}${generation.slice(slash)}`);
+  }
+
   /** Operations that wait for a store to come back. */
   get waiting(): number {
     return this.parts.returns.waiting;
@@ -259,6 +276,11 @@ export class BankedTracker extends UsageTracker {
     const hopeless = await this.parts.returns.send();
     await this.parts.budget.settle((commit) => this.chargeStored(commit));
     return hopeless;
+  }
+
+  private renewed(request: CommitRequest): CommitRequest {
+    const generation = this.lives.get(request.id);
+    return generation === undefined ? request : { ...request, generation };
   }
 
   private async withinGrant(request: ReserveRequest): Promise<ReserveReply> {

@@ -24,11 +24,14 @@ export interface GrantKeeperParts {
   readonly observer: QuotaObserver;
   /** What is really stored; absent: nobody can say, and a ledger that lost its data stays without a grant. */
   readonly truth?: StoredTruth;
+  /** Tells every instance of a tenant of whom the ledger has lost what it knew. */
+  readonly tellLoss?: (tenant: string) => Promise<void>;
 }
 
 /** Sees to it that the ledger is as what is stored, of one tenant or of some of its keys. */
 export interface StoredTruth {
-  reconcile(tenant: string): Promise<unknown>;
+  /** All of it, in a ledger that is being rebuilt. */
+  rebuild(tenant: string): Promise<unknown>;
   verify(tenant: string, keys: readonly string[]): Promise<unknown>;
 }
 
@@ -219,7 +222,7 @@ export class GrantKeeper {
     if (this.rebuilding.has(tenant)) return;
     observer.emit('error', { operation: 'ledger', error: 'usage_lost', tenant });
     if (truth === undefined) return;
-    this.rebuild(tenant, (name) => truth.reconcile(name)).catch((error: unknown) => {
+    this.rebuild(tenant, (name) => truth.rebuild(name)).catch((error: unknown) => {
       observer.emit('error', errorEvent('rebuild', error, tenant));
     });
   }

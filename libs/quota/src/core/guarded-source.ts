@@ -85,6 +85,10 @@ export class GuardedQuotaCache extends SharedQuotaCache {
     return this.breaker.run('rollout-announce', () => this.inner.announceRollout(word, version));
   }
 
+  override announceLoss(tenant: string): Promise<void> {
+    return this.breaker.run('loss-announce', () => this.inner.announceLoss(tenant));
+  }
+
   /** Not behind the breaker: it has a connection of its own, and comes back by itself. */
   subscribe(listener: (tenant: string, stamp: number) => void): Promise<() => Promise<void>> {
     return this.inner.subscribe(listener);

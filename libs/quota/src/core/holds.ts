@@ -1,10 +1,17 @@
 import { QuotaUnavailableError } from './errors';
+import type { ReservationFields } from './reservation';
 
 /** Beyond this the rest waits for the next synchronisation of all tenants. */
 const MOST_TOUCHED = 100_000;
 
+/** A write whose bytes are held, as far as it must be known to hold them once more. */
+export type HeldWrite = Pick<
+  ReservationFields,
+  'tenant' | 'id' | 'key' | 'bytes' | 'limits' | 'generation'
+>;
+
 interface Open {
-  readonly bytes: number;
+  readonly write: HeldWrite;
   readonly lapsesAt: number;
 }
 
@@ -45,10 +52,23 @@ export class Holds {
     }
   }
 
-  open(id: string, bytes: number, lifeMs: number): void {
+  open(write: HeldWrite, lifeMs: number): void {
     this.forgetLapsed();
-    this.reservations.set(id, { bytes, lapsesAt: this.clock() + lifeMs });
-    this.held += bytes;
+    this.reservations.set(write.id, { write, lapsesAt: this.clock() + lifeMs });
+    this.held += write.bytes;
+  }
+
+  /** Those of one tenant, or of all (null), with the ms that each of them has left. */
+  ofTenant(tenant: string | null): { write: HeldWrite; leftMs: number }[] {
+    this.forgetLapsed();
+    const now = this.clock();
+    return [...this.reservations.values()]
+      .filter(({ write }) => tenant === null || write.tenant === tenant)
+      .map(({ write, lapsesAt }) => ({ write, leftMs: Math.ceil(lapsesAt - now) }));
+  }
+
+  isOpen(id: string): boolean {
+    return this.reservations.has(id);
   }
 
   settle(id: string): void {
@@ -104,9 +124,9 @@ export class Holds {
     }
   }
 
-  private forget(id: string, { bytes }: Open): void {
+  private forget(id: string, { write }: Open): void {
     this.reservations.delete(id);
     this.abandoned.delete(id);
-    this.held -= bytes;
+    this.held -= write.bytes;
   }
 }

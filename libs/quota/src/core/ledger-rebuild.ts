@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { GrantedLedger, QuotaBank } from './bank';
 import { MAX_BYTES } from './bytes';
 import type { UpkeepLease } from './lease';
@@ -10,6 +11,13 @@ import { usedBytes, type UsageTracker } from './usage-tracker';
  */
 const LEASE_MS = 5_000;
 
+/**
+ * All that are told have held anew by then; an instance whose channel was cut listens again within
+ * 500 ms of the server's return. It is more than a request may take, so that what was on its way has
+ * mostly ended, too.
+ */
+const HOLDERS_MS = 600;
+
 export interface RebuildParts {
   readonly ledger: UsageTracker;
   readonly grants: GrantedLedger;
@@ -17,11 +25,15 @@ export interface RebuildParts {
   readonly lease: UpkeepLease;
   /** Brings the ledger in line with what is really stored. */
   readonly reconcile: (tenant: string) => Promise<unknown>;
+  readonly tellLoss?: (tenant: string) => Promise<void>;
 }
 
 /**
  * What a ledger that lost its data goes through: it admits nothing while its entries are found again,
  * and then gets what it was granted, at least what it holds. Killed anywhere, it is begun anew.
+ *
+ * Its reservations are lost too, and what they were for may be stored only after the storage was read.
+ * So every instance is told first, to hold anew what it has open, and has the time to do so.
  *
  * @returns false: another instance is at it, or the data was lost again meanwhile
  */
@@ -38,12 +50,15 @@ export async function rebuild(tenant: string, parts: RebuildParts): Promise<bool
 }
 
 async function work(tenant: string, parts: RebuildParts): Promise<boolean> {
-  const { ledger, grants, bank, reconcile } = parts;
+  const { ledger, grants, bank, reconcile, tellLoss } = parts;
   const account = await bank.standing(tenant);
   if (account === null || account.dropping) return false;
   const nonce = randomUUID();
   const { seq } = await grants.ledgerStanding(tenant);
   if ((await grants.beginRebuild(tenant, account.generation, nonce, seq)) !== 'begun') return false;
+  // Without it those that were on their way are as in a process that died; see docs/reliability.md.
+  await tellLoss?.(tenant).catch(() => undefined);
+  await pause(HOLDERS_MS);
   await reconcile(tenant);
   const wantBytes = usedBytes(await ledger.read(tenant));
   // What is stored is stored, whatever the limit: the bank must know of it.

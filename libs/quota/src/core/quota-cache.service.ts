@@ -7,6 +7,7 @@ import type { QuotaObserver } from './observer';
 import { PendingAnnouncements } from './pending-announcements';
 import type { TenantQuota } from './quota';
 import {
+  lossOf,
   rolloutWordOf,
   type QuotaRow,
   type QuotaSource,
@@ -21,6 +22,13 @@ export interface QuotaCacheOptions {
   /** What a tenant without a row gets; `deny`: it is refused. */
   readonly unknownTenant: 'default' | 'deny';
   readonly defaultQuotaMb: number;
+}
+
+export interface OtherNews {
+  /** What was announced of the rollout; null: something may have been missed. */
+  rollout?(word: string | null): void;
+  /** A tenant of whom the ledger has lost what it knew; null: that may have been missed of any. */
+  loss?(tenant: string | null): void;
 }
 
 interface Load {
@@ -94,14 +102,16 @@ export class QuotaCacheService {
   /**
    * Begins to listen for changes on other instances.
    *
-   * @param onRollout told what was announced of the rollout, and null when that may have been missed
+   * @param others told of what else is announced on the same channel
    */
-  async start(onRollout?: (word: string | null) => void): Promise<void> {
+  async start(others: OtherNews = {}): Promise<void> {
     this.unsubscribe = await this.shared?.subscribe((name, stamp) => {
-      const word = rolloutWordOf(name);
-      if (name === '*') this.outdateAll();
-      else if (word === null) this.outdate(name, stamp);
-      if (name === '*' || word !== null) onRollout?.(word);
+      const [word, loser] = [rolloutWordOf(name), lossOf(name)];
+      const missed = name === '*';
+      if (missed) this.outdateAll();
+      else if (word === null && loser === null) this.outdate(name, stamp);
+      if (missed || word !== null) others.rollout?.(word);
+      if (missed || loser !== null) others.loss?.(loser);
     });
   }
 

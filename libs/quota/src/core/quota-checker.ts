@@ -46,6 +46,9 @@ export interface QuotaCheckerOptions {
   readonly keepLapsed?: boolean;
 }
 
+/** So many reservations are held anew at once, so that they never fill the connection. */
+const ANEW_AT_ONCE = 50;
+
 /**
  * Decides on writes and keeps the account of them, for code at any level: HTTP, queues, cron. It
  * knows one ledger, the {@link UsageTracker}, and not how many stores stand behind it.
@@ -109,6 +112,33 @@ export class QuotaChecker {
    */
   drain(limitMs: number): Promise<boolean> {
     return this.holds.drain(limitMs);
+  }
+
+  /**
+   * The ledger may have lost what it knew of the tenant, or of any (null). What this instance holds
+   * there is held once more, whatever the limit, so that there is room for what its owners will store.
+   * Never rejects: of what could not be held again the commit decides.
+   */
+  async holdAnew(tenant: string | null): Promise<void> {
+    const open = this.holds.ofTenant(tenant);
+    for (let i = 0; i < open.length; i += ANEW_AT_ONCE) {
+      await Promise.all(open.slice(i, i + ANEW_AT_ONCE).map((held) => this.holdOneAnew(held)));
+    }
+  }
+
+  private async holdOneAnew({
+    write,
+    leftMs,
+  }: ReturnType<Holds['ofTenant']>[number]): Promise<void> {
+    if (!this.holds.isOpen(write.id)) return;
+    const { keepLapsed: keep = false } = this.options;
+    const { generation, ...rest } = write;
+    try {
+      const request = { ...rest, ...{ stamp: 0, enforce: false, holdMs: leftMs, keep } };
+      await this.tracker.holdAnew(request, generation);
+    } catch (error) {
+      this.observer.emit('error', errorEvent('hold_anew', error, write.tenant));
+    }
   }
 
   private async decideAndHold(
@@ -347,10 +377,10 @@ export class QuotaChecker {
     budget: Budget | undefined,
     trace: ReservationOptions['trace'],
   ): Reservation {
-    const { tenant, id, bytes, mode } = fields;
+    const { tenant, mode } = fields;
     if (mode === 'off') return new Reservation(null, fields, { budget });
     this.holds.touch(tenant);
-    this.holds.open(id, bytes, this.options.reservationTtlMs);
+    this.holds.open(fields, this.options.reservationTtlMs);
     return new Reservation(this.tracker, fields, { owner: this.owner, budget, trace });
   }
 

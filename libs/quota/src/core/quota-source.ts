@@ -34,9 +34,22 @@ export function asRolloutName(word: string): string {
   return ROLLOUT + word;
 }
 
-/** What was announced of the rollout; null: a tenant. */
+/** What was announced of the rollout; null: something else. */
 export function rolloutWordOf(name: string): string | null {
   return name.startsWith(ROLLOUT) ? name.slice(ROLLOUT.length) : null;
+}
+
+/** As {@link ROLLOUT}, before a tenant of whom the ledger has lost what it knew. */
+const LOSS = '@lost ';
+
+/** What is announced when the ledger has lost what it knew of a tenant. */
+export function asLossName(tenant: string): string {
+  return LOSS + tenant;
+}
+
+/** The tenant of such a loss; null: something else was announced. */
+export function lossOf(name: string): string | null {
+  return name.startsWith(LOSS) ? name.slice(LOSS.length) : null;
 }
 
 /** The middle tier of the configuration: copies that all instances share, and word of changes. */
@@ -58,6 +71,11 @@ export abstract class SharedQuotaCache {
    * are known to listen have taken it in, or after half a second.
    */
   announceRollout(_word: string, _version: number): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Tells every instance that the ledger has lost what it knew of the tenant; see {@link lossOf}. */
+  announceLoss(_tenant: string): Promise<void> {
     return Promise.resolve();
   }
 

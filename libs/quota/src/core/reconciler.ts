@@ -48,6 +48,13 @@ interface Job {
   readonly tenant: string;
   readonly held: HeldLease;
   readonly applied: Applied;
+  /** What the ledger knew is lost: keys that a write is on its way to are looked at as well. */
+  readonly lost: boolean;
+}
+
+interface WorkOptions {
+  readonly routine?: boolean;
+  readonly lost?: boolean;
 }
 
 /**
@@ -80,10 +87,22 @@ export class Reconciler {
    *
    * @throws QuotaUnavailableError when that, or the stores, take too long.
    */
-  async reconcile(tenant: string): Promise<ReconcileReport> {
+  reconcile(tenant: string): Promise<ReconcileReport> {
+    return this.inTurn(tenant, {});
+  }
+
+  /**
+   * As {@link reconcile}, for a ledger that is being rebuilt: what was stored under a key before a write
+   * that is on its way to it is nowhere else to be found.
+   */
+  rebuild(tenant: string): Promise<ReconcileReport> {
+    return this.inTurn(tenant, { lost: true });
+  }
+
+  private async inTurn(tenant: string, options: WorkOptions): Promise<ReconcileReport> {
     const deadline = performance.now() + LEASE_MS + LEASE_POLL_MS;
     for (;;) {
-      const report = await this.reconcileIfFree(tenant);
+      const report = await this.reconcileIfFree(tenant, options);
       if (report !== null) return report;
       if (performance.now() > deadline) throw busy();
       await pause(LEASE_POLL_MS);
@@ -93,13 +112,16 @@ export class Reconciler {
   /**
    * As {@link reconcile}; null when somebody is at this tenant already.
    *
-   * @param routine true: nobody asked; said in the event
+   * @param options `routine`: nobody asked; said in the event. `lost`: see {@link rebuild}
    */
-  async reconcileIfFree(tenant: string, { routine = false } = {}): Promise<ReconcileReport | null> {
+  async reconcileIfFree(
+    tenant: string,
+    options: WorkOptions = {},
+  ): Promise<ReconcileReport | null> {
     const held = await this.lease.take(`reconcile:${tenant}`, LEASE_MS);
     if (held === null) return null;
     try {
-      return await this.work(tenant, held, routine);
+      return await this.work(tenant, held, options);
     } finally {
       // One that cannot be given up now lapses.
       await held.release().catch(() => undefined);
@@ -114,7 +136,7 @@ export class Reconciler {
   async verify(tenant: string, keys: readonly string[]): Promise<string[]> {
     if (this.source === null) return [...keys];
     const applied: Applied = { count: 0, missingBytes: 0, extraBytes: 0, wrongSizeBytes: 0 };
-    const job = { source: this.source, tenant, held: NO_LEASE, applied };
+    const job = { source: this.source, tenant, held: NO_LEASE, applied, lost: false };
     const inLine: string[] = [];
     let left = [...keys];
     // Whether a correction was applied is seen by looking again.
@@ -129,9 +151,14 @@ export class Reconciler {
     return inLine;
   }
 
-  private async work(tenant: string, held: HeldLease, routine: boolean): Promise<ReconcileReport> {
+  private async work(
+    tenant: string,
+    held: HeldLease,
+    { routine = false, lost = false }: WorkOptions,
+  ): Promise<ReconcileReport> {
     const applied: Applied = { count: 0, missingBytes: 0, extraBytes: 0, wrongSizeBytes: 0 };
-    if (this.source !== null) await this.align({ source: this.source, tenant, held, applied });
+    if (this.source !== null)
+      await this.align({ source: this.source, tenant, held, applied, lost });
     const { driftBytes: recountBytes, usage } = await this.tracker.recount(tenant);
     const { count: corrected, ...entries } = applied;
     const causes = { ...entries, recountBytes };
@@ -211,7 +238,7 @@ export class Reconciler {
 
   /** The storage is read after the ledger; see {@link apply}. */
   private async findings(job: Job, views: readonly KeyView[]): Promise<Finding[]> {
-    const idle = views.filter((view) => !view.pending);
+    const idle = job.lost ? views : views.filter((view) => !view.pending);
     if (idle.length === 0) return [];
     const keys = idle.map((view) => view.key);
     const stored = await job.source.lookup(job.tenant, keys);

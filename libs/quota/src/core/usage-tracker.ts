@@ -298,7 +298,8 @@ export abstract class UsageTracker {
 
   /**
    * Sets entries to what the storage really holds, each only where the ledger still is as it was
-   * seen and no write of the key is on its way, as {@link KeyView.pending} has it. Returns how many were applied and their signed sum.
+   * seen and no write of the key is on its way, as {@link KeyView.pending} has it; in a ledger that is
+   * being rebuilt also where one is. Returns how many were applied and their signed sum.
    */
   abstract correct(
     tenant: string,
@@ -310,6 +311,15 @@ export abstract class UsageTracker {
    * its data and could not find it again goes on with what it has. Nothing to do in any other case.
    */
   async accept(_tenant: string): Promise<void> {
+    return;
+  }
+
+  /**
+   * Holds a reservation of `generation` once more, whatever the limit, in a ledger that may have lost
+   * it; one that has it is as it was. Nothing to do where a ledger that lost its data has lost the
+   * values too.
+   */
+  async holdAnew(_request: ReserveRequest, _generation: string): Promise<void> {
     return;
   }
 

@@ -14,6 +14,7 @@ import { guardTracker } from '../core/guarded-tracker';
 import type { UpkeepLease } from '../core/lease';
 import type { QuotaObserver } from '../core/observer';
 import { OutageBudget } from '../core/outage-budget';
+import type { SharedQuotaCache } from '../core/quota-source';
 import { Reconciler } from '../core/reconciler';
 import type { ResolvedQuotaOptions } from './options';
 
@@ -24,6 +25,7 @@ export interface BankParts {
     readonly bank: PostgresQuotaBank;
     readonly breaker: Breaker;
   };
+  readonly shared: SharedQuotaCache;
   readonly lease: UpkeepLease;
   readonly observer: QuotaObserver;
 }
@@ -31,7 +33,7 @@ export interface BankParts {
 /** Puts Redis under a bank in PostgreSQL. The reconciler and the bank need each other. */
 export function buildBank(
   options: ResolvedQuotaOptions,
-  { redis, postgres, lease, observer }: BankParts,
+  { redis, postgres, shared, lease, observer }: BankParts,
 ): { tracker: BankedTracker; reconciler: Reconciler; bank: QuotaBank; upkeep: BankUpkeep } {
   const ledger = guardTracker(redis.tracker, redis.breaker);
   const grants = new GuardedGrants(redis.tracker, redis.breaker);
@@ -40,12 +42,13 @@ export function buildBank(
   const budgetMb = options.onOutage === 'allow' ? options.outageBudgetMb : 0;
   const budget = new OutageBudget(options.onOutage === 'allow', mbToBytes(budgetMb));
   const truth = {
-    reconcile: (tenant: string) => reconciler.reconcile(tenant),
+    rebuild: (tenant: string) => reconciler.rebuild(tenant),
     verify: (tenant: string, keys: readonly string[]) => reconciler.verify(tenant, keys),
   };
   const stored = options.usageSource !== undefined && { truth };
+  const tellLoss = (tenant: string) => shared.announceLoss(tenant);
   const keeper = new GrantKeeper(
-    { ledger, grants, bank, lease, observer, ...stored },
+    { ledger, grants, bank, lease, observer, tellLoss, ...stored },
     mbToBytes(options.grantChunkMb),
   );
   const desk = new BankDesk({ bank, bankLedger, budget, observer });

@@ -57,7 +57,10 @@ export class QuotaLifecycle
   ) {}
 
   async onModuleInit(): Promise<void> {
-    await this.quotas.start((word) => this.rollout.hear(word));
+    await this.quotas.start({
+      rollout: (word) => this.rollout.hear(word),
+      loss: (tenant) => void this.checker.holdAnew(tenant),
+    });
     await this.rollout.start();
     this.decisions?.start();
   }

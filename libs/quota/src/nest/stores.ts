@@ -83,7 +83,7 @@ export function buildStores(options: ResolvedQuotaOptions, observer: QuotaObserv
     lease,
   };
   if (redis !== undefined && postgres !== undefined && banked(options)) {
-    const bank = buildBank(options, { redis, postgres, lease, observer });
+    const bank = buildBank(options, { redis, postgres, shared: redis.shared, lease, observer });
     return { ...base, ...bank, bankUpkeep: bank.upkeep };
   }
   const ledger = redis === undefined ? undefined : guardTracker(redis.tracker, redis.breaker);

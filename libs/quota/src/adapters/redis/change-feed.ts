@@ -4,7 +4,8 @@ import type { RedisClient } from './redis-calls';
 type Listener = (tenant: string, stamp: number) => void;
 
 const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 5_000;
+/** Not longer: whoever rebuilds the ledger waits so long for all to hear of it (core/ledger-rebuild.ts). */
+const LONGEST_PAUSE_MS = 500;
 /** A link that died silently is noticed by a ping unanswered. */
 const PING_EVERY_MS = 5_000;
 const PING_WAIT_MS = 2_000;

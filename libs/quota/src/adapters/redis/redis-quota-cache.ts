@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import {
+  asLossName,
   asRolloutName,
   isByteCount,
   rolloutWordOf,
@@ -62,6 +63,13 @@ export class RedisQuotaCache extends SharedQuotaCache {
       this.listeningAtNodes(),
     ]);
     await this.untilHeard(this.keys.heard(version), Math.max(hearers, listening));
+  }
+
+  override async announceLoss(tenant: string): Promise<void> {
+    const { client } = this.calls;
+    await this.calls.guard('loss-announce', () =>
+      client.publish(this.keys.channel, `0 ${asLossName(tenant)}`),
+    );
   }
 
   /**

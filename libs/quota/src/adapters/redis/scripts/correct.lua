@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Sets entries to what the storage really holds, each only where the ledger is as it was seen and no
--- write of the key is on its way. Never refused: it states what is so.
+-- write of the key is on its way; while the ledger is being rebuilt also where one is, unless it is
+-- known to be later. Never refused: it states what is so.
 --
 -- KEYS  the tenant's eight, as in include/state.lua
 -- ARGV  1 nonce for a new life; then for each, at most 1,000: key, bytes or '' for nothing,
@@ -26,10 +27,15 @@ local function as_seen(entry, w)
   return entry.bytes == w.seen_bytes and entry.version == (w.seen_version or 0)
 end
 
+local function free(k, w)
+  if not is_open(k) then return true end
+  return S.rb ~= '' and w.version >= k.version
+end
+
 local applied, delta, most, made = 0, 0, S.c + S.r + S.u, false
 for _, w in ipairs(wanted) do
   local k = open_key(w.key)
-  if not is_open(k) and as_seen(k.entry, w) and (k.entry or w.bytes) then
+  if free(k, w) and as_seen(k.entry, w) and (k.entry or w.bytes) then
     local entry = w.bytes and (not w.expiry or w.expiry > now) and {
       bytes = w.bytes, expiry = w.expiry or 0, version = w.version, meta = '',
     } or nil
