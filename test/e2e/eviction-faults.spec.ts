@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitUntil } from '../support';
 import { ServiceProcess } from './support/process';
-import { answer, Service, type Answer, type Standing, type Tenant } from './support/service';
+import { answer, Service, type Standing, type Tenant } from './support/service';
 import { Servers } from './support/stacks';
 
 jest.setTimeout(120_000);
@@ -97,13 +97,14 @@ describe.each(['redis', 'postgres'] as const)('an eviction, values in %s', (stor
     expect(await evictions(tenant)).toMatchObject([
       { usedBeforeBytes: ENTRIES * BYTES, evicted: 0, done: false },
     ]);
-    const again = await answer(await evict(tenant));
-    expect(again.json).toMatchObject({ freedBytes: left, usedBytes: 0, done: true });
+    const { calls, freedBytes } = await evictAll(tenant);
+    expect(freedBytes).toBe(left);
     expect(await expectExactSoon(tenant)).toBe(0);
-    expect(await evictions(tenant)).toMatchObject([
-      { usedBeforeBytes: left, freedBytes: left, done: true },
-      { done: false },
-    ]);
+    const trail = await evictions(tenant);
+    expect(trail).toHaveLength(calls + 1);
+    expect(trail[0]).toMatchObject({ done: true });
+    expect(trail[calls - 1]).toMatchObject({ usedBeforeBytes: left });
+    expect(trail[calls]).toMatchObject({ usedBeforeBytes: ENTRIES * BYTES, done: false });
   });
 
   it('may lose PostgreSQL midway, and be done again', async () => {
@@ -120,19 +121,29 @@ describe.each(['redis', 'postgres'] as const)('an eviction, values in %s', (stor
       timeoutMs: 20_000,
     });
     await expectExactSoon(tenant);
-    const again = await untilDone(tenant);
-    expect(again.json).toMatchObject({ usedBytes: 0, done: true });
+    await evictAll(tenant);
     expect(await expectExactSoon(tenant)).toBe(0);
     const write = await tenant.putUntilDecided('k0', BYTES);
     expect(write.status).toBe(201);
     expect(await expectExactSoon(tenant)).toBe(BYTES);
   });
 
-  async function untilDone(tenant: Tenant): Promise<Answer> {
+  /** A call ends after a time, done or not; on a busy machine it takes several. */
+  async function evictAll(tenant: Tenant): Promise<{ calls: number; freedBytes: number }> {
+    let [calls, freedBytes] = [0, 0];
     for (;;) {
-      const given = await answer(await evict(tenant));
-      if (given.status === 200) return given;
-      await sleep(200);
+      const { status, json } = await answer(await evict(tenant));
+      if (status === 200) {
+        calls += 1;
+        freedBytes += Number(json['freedBytes']);
+        if (json['done'] === true) {
+          expect(json).toMatchObject({ usedBytes: 0 });
+          return { calls, freedBytes };
+        }
+      } else {
+        expect(status).toBe(503);
+        await sleep(200);
+      }
     }
   }
 });
