@@ -52,7 +52,7 @@ function instance(
   const keeper = new GrantKeeper(parts, 10 * KB);
   const desk = new BankDesk(parts);
   const returns = new BankReturns({ ...parts, desk });
-  return { tracker: new BankedTracker({ ...parts, keeper, desk, returns }), keeper };
+  return { tracker: new BankedTracker({ ...parts, server: ledger, keeper, desk, returns }), keeper };
 }
 
 /** A tenant of whose 90 KB an instance without Redis has deleted 30. */

@@ -30,6 +30,8 @@ import {
 export interface BankedTrackerParts {
   /** The ledger that decides as long as it can be asked. */
   readonly ledger: UsageTracker;
+  /** The same without a breaker, for what is tried whatever that says. */
+  readonly server: Pick<UsageTracker, 'reserve'>;
   readonly grants: GrantedLedger;
   /** The bank's own ledger, which admits what is not granted. */
   readonly bankLedger: UsageTracker;
@@ -252,11 +254,11 @@ export class BankedTracker extends UsageTracker {
 
   /** What the bank itself holds it has not lost. */
   override async holdAnew(request: ReserveRequest, generation: string): Promise<void> {
-    const { ledger } = this.parts;
+    const { server } = this.parts;
     const slash = generation.indexOf('/');
     if (slash === -1 || OutageBudget.owns(generation)) return;
-    let reply = await ledger.reserve(request);
-    if (reply.outcome === 'stale') reply = await ledger.reserve({ ...request, stamp: reply.stamp });
+    let reply = await server.reserve(request);
+    if (reply.outcome === 'stale') reply = await server.reserve({ ...request, stamp: reply.stamp });
     if (reply.outcome !== 'reserved') return;
     const [life] = reply.generation.split('/');
     this.lives.set(request.id, `${life}${generation.slice(slash)}`);

@@ -10,6 +10,12 @@ export type HeldWrite = Pick<
   'tenant' | 'id' | 'key' | 'bytes' | 'limits' | 'generation'
 >;
 
+/** One that is open, and the ms it has left. */
+export interface HeldReservation {
+  readonly write: HeldWrite;
+  readonly leftMs: number;
+}
+
 interface Open {
   readonly write: HeldWrite;
   readonly lapsesAt: number;
@@ -58,8 +64,8 @@ export class Holds {
     this.held += write.bytes;
   }
 
-  /** Those of one tenant, or of all (null), with the ms that each of them has left. */
-  ofTenant(tenant: string | null): { write: HeldWrite; leftMs: number }[] {
+  /** Those of one tenant, or of all (null). */
+  ofTenant(tenant: string | null): HeldReservation[] {
     this.forgetLapsed();
     const now = this.clock();
     return [...this.reservations.values()]

@@ -12,11 +12,11 @@ import { usedBytes, type UsageTracker } from './usage-tracker';
 const LEASE_MS = 5_000;
 
 /**
- * All that are told have held anew by then; an instance whose channel was cut listens again within
- * 500 ms of the server's return. It is more than a request may take, so that what was on its way has
- * mostly ended, too.
+ * All that can be told have held anew by then: an instance listens again within 500 ms of its server's
+ * return, and its client is back within 600. It is more than a request may take, so that what was on
+ * its way has mostly ended, too.
  */
-const HOLDERS_MS = 600;
+const HOLDERS_MS = 800;
 
 export interface RebuildParts {
   readonly ledger: UsageTracker;

@@ -4,6 +4,7 @@ import { Decider, type LedgerWrite } from './decider';
 import { errorEvent } from './error-event';
 import { QuotaExceededError, QuotaUnavailableError, UnknownTenantError } from './errors';
 import { judge, lateRefusal, standingOf, type Decided } from './judgement';
+import { holdAnew } from './hold-anew';
 import { Holds } from './holds';
 import type { QuotaObserver } from './observer';
 import { offVerdict } from './off-verdict';
@@ -45,9 +46,6 @@ export interface QuotaCheckerOptions {
   /** There is a storage to ask: a hold with a key is kept until that was done; see ReserveRequest.keep. */
   readonly keepLapsed?: boolean;
 }
-
-/** So many reservations are held anew at once, so that they never fill the connection. */
-const ANEW_AT_ONCE = 50;
 
 /**
  * Decides on writes and keeps the account of them, for code at any level: HTTP, queues, cron. It
@@ -120,25 +118,10 @@ export class QuotaChecker {
    * Never rejects: of what could not be held again the commit decides.
    */
   async holdAnew(tenant: string | null): Promise<void> {
-    const open = this.holds.ofTenant(tenant);
-    for (let i = 0; i < open.length; i += ANEW_AT_ONCE) {
-      await Promise.all(open.slice(i, i + ANEW_AT_ONCE).map((held) => this.holdOneAnew(held)));
-    }
-  }
-
-  private async holdOneAnew({
-    write,
-    leftMs,
-  }: ReturnType<Holds['ofTenant']>[number]): Promise<void> {
-    if (!this.holds.isOpen(write.id)) return;
-    const { keepLapsed: keep = false } = this.options;
-    const { generation, ...rest } = write;
-    try {
-      const request = { ...rest, ...{ stamp: 0, enforce: false, holdMs: leftMs, keep } };
-      await this.tracker.holdAnew(request, generation);
-    } catch (error) {
-      this.observer.emit('error', errorEvent('hold_anew', error, write.tenant));
-    }
+    const { keepLapsed = false } = this.options;
+    const failure = await holdAnew(this.holds, tenant, this.tracker, keepLapsed);
+    if (failure === null) return;
+    this.observer.emit('error', errorEvent('hold_anew', failure, tenant ?? undefined));
   }
 
   private async decideAndHold(

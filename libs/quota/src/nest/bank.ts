@@ -53,7 +53,19 @@ export function buildBank(
   );
   const desk = new BankDesk({ bank, bankLedger, budget, observer });
   const returns = new BankReturns({ ledger, bankLedger, desk, budget, ...stored });
-  const parts = { ledger, grants, bankLedger, bank, keeper, desk, returns, budget, ...stored };
+  const server = redis.tracker;
+  const parts = {
+    ledger,
+    server,
+    grants,
+    bankLedger,
+    bank,
+    keeper,
+    desk,
+    returns,
+    budget,
+    ...stored,
+  };
   const tracker = new BankedTracker(parts);
   const reconciler: Reconciler = new Reconciler(tracker, options.usageSource ?? null, observer, {
     lease,
