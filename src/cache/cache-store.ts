@@ -47,6 +47,19 @@ export interface EvictableEntry {
   readonly written?: number;
 }
 
+/** What an eviction is looking for. */
+export interface EvictionSearch {
+  /** Where the page before has left off; '' for the first, and where a search begins anew. */
+  readonly at: string;
+  /** So many that should go first; a page of what should all go may have more or fewer. */
+  readonly limit: number;
+  /**
+   * Bytes that are still to be freed, by what should go first; null: all entries, in any order, and the
+   * pages come to an end however much is written meanwhile.
+   */
+  readonly freeBytes: number | null;
+}
+
 /** Some of the entries that an eviction may take, in the order in which they should go. */
 export interface EvictablePage {
   readonly entries: readonly EvictableEntry[];
@@ -75,15 +88,9 @@ export abstract class CacheStore {
   /**
    * Entries that may go, of those that there were when the first page was asked for.
    *
-   * @param at where the page before has left off; '' for the first
-   * @param all true: all of them, in any order, and the pages come to an end however much is written
-   * meanwhile; false: those that should go first
    * @throws ProblemException (400) when `at` is none of these places
    */
-  abstract evictable(
-    tenant: string,
-    options: { readonly at: string; readonly limit: number; readonly all: boolean },
-  ): Promise<EvictablePage>;
+  abstract evictable(tenant: string, search: EvictionSearch): Promise<EvictablePage>;
 
   /**
    * As {@link remove}; but a value that is not as it was listed stays, and one that a write is on its

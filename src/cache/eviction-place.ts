@@ -8,7 +8,7 @@ export interface EvictionPlace {
   readonly at: string;
 }
 
-const FORM = /^(\d{1,15})\.(\d{1,16})\.(.{0,520})$/s;
+const FORM = /^(\d{1,15})\.(\d{1,16})\.(.{0,540})$/s;
 
 /** As a client sends it back. */
 export function formatPlace({ id, allowanceBytes, at }: EvictionPlace): string {

@@ -86,12 +86,12 @@ export class Eviction {
   private async work(work: Work, from: EvictionPlace): Promise<EvictionPlace | null> {
     const { order, targetBytes, counted } = work;
     let place = from;
-    for (;;) {
+    for (let pages = 1; ; pages += 1) {
       if (isReached(work, from)) return null;
       const limit = MAX_EVICTED - work.tried;
-      const asked = { at: place.at, limit, all: targetBytes === null };
-      const page = await this.store.evictable(order.tenant, asked);
-      work.until = Math.max(work.until, performance.now() + LEAST_MS);
+      const freeBytes = targetBytes === null ? null : work.used - targetBytes;
+      const page = await this.store.evictable(order.tenant, { at: place.at, limit, freeBytes });
+      if (pages === 1) work.until = Math.max(work.until, performance.now() + LEAST_MS);
       const here = { ...place, at: page.here };
       const left = (): EvictionPlace => ({
         ...here,
@@ -104,7 +104,9 @@ export class Eviction {
       }
       if (page.next === null) return null;
       place = { ...place, at: page.next };
-      if (targetBytes !== null || work.tried >= MAX_EVICTED) return { ...left(), at: page.next };
+      const over = work.tried >= MAX_EVICTED || performance.now() > work.until;
+      // To search anew takes long, and has a call of its own.
+      if (over || page.next === '') return { ...left(), at: page.next };
     }
   }
 

@@ -11,7 +11,6 @@ import {
   type ValueTracker,
 } from '@app/quota';
 import { randomUUID } from 'node:crypto';
-import { invalidInput } from '../http/problem';
 import {
   CacheStore,
   type CacheReading,
@@ -19,23 +18,18 @@ import {
   type CacheWrite,
   type EvictableEntry,
   type EvictablePage,
+  type EvictionSearch,
   type StoredEntry,
 } from './cache-store';
-import { OldestEntries } from './oldest-entries';
+import { LedgerEvictables } from './ledger-evictables';
 
 /** How often a write is taken anew because the tenant's quota changed meanwhile. */
 const MAX_ROUNDS = 3;
 
-/** Entries on a page of the ledger's own listing. */
-const LISTED_AT_ONCE = 500;
-
-/** A place in the ledger's own listing: of Redis a number, of this process a key. */
-const PLACE = /^(\d{0,20}|>[^\0]{1,512})$/s;
-
-type LedgerPage = Awaited<ReturnType<ValueTracker['entries']>>;
-
 /** Keeps values beside the ledger: stored and charged in one atomic step, so that no crash parts the two. */
 export class LedgerCacheStore extends CacheStore {
+  private readonly evictables: LedgerEvictables;
+
   constructor(
     private readonly tracker: ValueTracker,
     private readonly checker: QuotaChecker,
@@ -43,6 +37,7 @@ export class LedgerCacheStore extends CacheStore {
     private readonly rollout: QuotaRollout,
   ) {
     super();
+    this.evictables = new LedgerEvictables(tracker);
   }
 
   async put(write: CacheWrite, quota: QuotaContext | undefined): Promise<StoredEntry> {
@@ -60,29 +55,8 @@ export class LedgerCacheStore extends CacheStore {
     return this.checker.remove(tenant, key);
   }
 
-  /**
-   * The oldest first. The ledger has no index by age, so that all of its listing is looked at, page by
-   * page, for the first `limit`; what has no bytes would free none.
-   */
-  async evictable(
-    tenant: string,
-    { at, limit, all }: { at: string; limit: number; all: boolean },
-  ): Promise<EvictablePage> {
-    if (!PLACE.test(at)) throw invalidInput('resume', 'what the call before has answered');
-    if (all) {
-      const page = await this.tracker.entries(tenant, at === '' ? null : at, LISTED_AT_ONCE);
-      return { entries: evictables(page.entries), here: at, next: page.next };
-    }
-    const oldest = new OldestEntries(limit);
-    let cursor: string | null = null;
-    do {
-      const page: LedgerPage = await this.tracker.entries(tenant, cursor, LISTED_AT_ONCE);
-      for (const entry of evictables(page.entries)) {
-        if (entry.bytes > 0) oldest.add(entry);
-      }
-      cursor = page.next;
-    } while (cursor !== null);
-    return { entries: oldest.list(), here: '', next: oldest.left ? '' : null };
+  evictable(tenant: string, search: EvictionSearch): Promise<EvictablePage> {
+    return this.evictables.page(tenant, search);
   }
 
   /** The ledger compares in the step that removes. */
@@ -156,8 +130,4 @@ function stored(write: CacheWrite, replaced: boolean, expiresAt: number | undefi
     replaced,
     expiresAt: expiresAt === undefined ? null : new Date(expiresAt),
   };
-}
-
-function evictables(views: LedgerPage['entries']): EvictableEntry[] {
-  return views.flatMap(({ key, entry }) => (entry === null ? [] : [{ key, ...entry }]));
 }

@@ -103,7 +103,7 @@ describe.each(['embedded', 'redis', 'postgres'] as const)('evicting, %s', (store
     const keys = ['larger', 'gone', 'same', 'later', 'again'];
     for (const key of keys) await tenant.put(key, 10, key === 'again' ? {} : { ttl: 900 });
     const store = service.app.get(CacheStore);
-    const asked = { limit: 10, all: false };
+    const asked = { limit: 10, freeBytes: 1_000 };
     const { entries, here } = await store.evictable(tenant.id, { ...asked, at: '' });
     expect(entries.map(({ key }) => key).sort()).toEqual([...keys].sort());
     await tenant.put('larger', 11, { ttl: 900 });

@@ -529,6 +529,13 @@ export const MUTANTS = [
     ['test/integration/bank/refusal.spec.ts'],
   ),
   plant(
+    'bank: a key that a write was on its way to is not compared again',
+    `${CORE}/stored-truth.ts`,
+    'if (left.length > 0 && looks < MOST_LOOKS)',
+    'if (left.length > 0 && looks > 0)',
+    ['test/integration/bank/unversioned.spec.ts'],
+  ),
+  plant(
     'bank: a write of the budget is not held against the storage once it is charged',
     `${CORE}/banked-tracker.ts`,
     '    if (key !== undefined) await this.parts.truth?.verify(tenant, [key]);\n',

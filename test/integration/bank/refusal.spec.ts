@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { PostgresQuotaBank, PostgresUsageTracker } from '../../../libs/quota/src/adapters/postgres';
 import { RedisUsageTracker } from '../../../libs/quota/src/adapters/redis';
 import {
@@ -33,7 +34,7 @@ afterAll(() => world.stop());
 
 /** An instance that does something before each call of one method of the bank. */
 function instance(
-  method?: 'standing' | 'beginFold',
+  method?: 'standing' | 'beginFold' | 'grant',
   before: (tenant: string) => Promise<unknown> = async () => undefined,
 ): { tracker: BankedTracker; keeper: GrantKeeper } {
   const own = new Proxy<QuotaBank>(bank, {
@@ -52,7 +53,10 @@ function instance(
   const keeper = new GrantKeeper(parts, 10 * KB);
   const desk = new BankDesk(parts);
   const returns = new BankReturns({ ...parts, desk });
-  return { tracker: new BankedTracker({ ...parts, server: ledger, keeper, desk, returns }), keeper };
+  return {
+    tracker: new BankedTracker({ ...parts, server: ledger, keeper, desk, returns }),
+    keeper,
+  };
 }
 
 /** A tenant of whose 90 KB an instance without Redis has deleted 30. */
@@ -105,4 +109,14 @@ it('a refusal that nothing speaks against asks the ledger once', async () => {
   expect((await scene.reserve('c', 41 * KB)).outcome).toBe('rejected');
   expect(asked).toHaveBeenCalledTimes(1);
   asked.mockRestore();
+});
+
+it('a reservation that another ledger has taken over meanwhile is not made in the first', async () => {
+  const tenant = `t-${randomUUID()}`;
+  const { tracker } = instance('grant', () => pause(400));
+  const scene = new Scene(tracker, tenant, LIMITS);
+  const reply = await decided(() => scene.reserve('a', 10 * KB));
+  expect(reply).toMatchObject({ outcome: 'reserved', source: 'postgres' });
+  await pause(600);
+  expect(await ledger.read(tenant)).toMatchObject({ reservedBytes: 0 });
 });

@@ -94,6 +94,14 @@ class Outage {
     await instance.checker.remove(this.tenant, key, this.knowledge.versions ? version : undefined);
   }
 
+  /** A write of the other instance is on its way to the key. @returns gives it up */
+  async holding(): Promise<() => Promise<unknown>> {
+    const { tenant, other } = this;
+    const verdict = await other.checker.reserve({ tenant, key: 'k', bytes: KB });
+    if (!verdict.admitted) throw new Error('refused');
+    return () => verdict.reservation.release();
+  }
+
   /** Redis is there again for both, and has taken over what was admitted and given back without it. */
   async end(): Promise<void> {
     const { tracker, databaseLink, redisLink } = this.cut;
@@ -195,4 +203,16 @@ it('a key written by way of PostgreSQL, then deleted by way of Redis, counts unt
   expect(await outage.fill()).toBe(-200 * KB);
   await outage.inRedis.remove();
   await world.settled(outage.tenant);
+});
+
+it('a key that a write was on its way to when it was compared is compared once that has come to nothing', async () => {
+  const outage = await Outage.begin({ versions: false, source: true });
+  await outage.inBank.remove();
+  await outage.inRedis.put(200 * KB);
+  const giveUp = await outage.holding();
+  await outage.end();
+  expect(await outage.uncounted()).toBe(199 * KB);
+  await giveUp();
+  await waitUntil(async () => (await outage.uncounted()) === 0);
+  expect(await outage.fill()).toBe(0);
 });

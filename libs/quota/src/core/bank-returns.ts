@@ -2,8 +2,8 @@ import type { BankDesk } from './bank-desk';
 import { soon } from './budget';
 import { Deferred } from './deferred';
 import { QuotaUnavailableError } from './errors';
-import type { StoredTruth } from './grant-keeper';
 import type { OutageBudget } from './outage-budget';
+import type { StoredTruth } from './stored-truth';
 import type {
   RefundReply,
   RefundRequest,

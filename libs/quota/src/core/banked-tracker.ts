@@ -5,8 +5,9 @@ import type { BankReturns } from './bank-returns';
 import { charge } from './charge';
 import { soon } from './budget';
 import { QuotaUnavailableError, UndecidedError } from './errors';
-import type { GrantKeeper, StoredTruth } from './grant-keeper';
+import type { GrantKeeper } from './grant-keeper';
 import { OutageBudget } from './outage-budget';
+import type { StoredTruth } from './stored-truth';
 import {
   UsageTracker,
   usedBytes,
@@ -41,7 +42,7 @@ export interface BankedTrackerParts {
   readonly returns: BankReturns;
   readonly budget: OutageBudget;
   /** What is really stored; absent: nobody can say. */
-  readonly truth?: Pick<StoredTruth, 'verify'>;
+  readonly truth?: Pick<StoredTruth, 'verify' | 'again'>;
 }
 
 /** A write may need a larger grant, and lose it to others, so often. */
@@ -82,9 +83,11 @@ export class BankedTracker extends UsageTracker {
 
   async reserve(request: ReserveRequest): Promise<ReserveReply> {
     const { tenant, id } = request;
+    const attempt = { over: false };
     try {
-      return await soon('reserve', STORE_MS, this.withinGrant(request));
+      return await soon('reserve', STORE_MS, this.withinGrant(request, attempt));
     } catch (error) {
+      attempt.over = true;
       if (!isAway(error)) throw error;
       // It may hold the bytes all the same; so they need not wait for the deadline.
       if (error.applied === 'unknown') this.parts.returns.releaseLater(tenant, id);
@@ -270,14 +273,15 @@ export class BankedTracker extends UsageTracker {
   }
 
   /**
-   * Sends what had to wait, as far as the stores are there.
+   * Sends what had to wait, and looks again at keys that a write was on its way to, as far as the stores
+   * are there.
    *
    * @returns the errors of what had to be given up
    */
   async settle(): Promise<unknown[]> {
     const hopeless = await this.parts.returns.send();
     await this.parts.budget.settle((commit) => this.chargeStored(commit));
-    return hopeless;
+    return [...hopeless, ...((await this.parts.truth?.again()) ?? [])];
   }
 
   private renewed(request: CommitRequest): CommitRequest {
@@ -285,11 +289,15 @@ export class BankedTracker extends UsageTracker {
     return generation === undefined ? request : { ...request, generation };
   }
 
-  private async withinGrant(request: ReserveRequest): Promise<ReserveReply> {
+  /** @param attempt `over`: somebody else decides by now, and nothing more is asked here */
+  private async withinGrant(
+    request: ReserveRequest,
+    attempt: { readonly over: boolean },
+  ): Promise<ReserveReply> {
     const { ledger } = this.parts;
     const { tenant } = request;
     let last: QuotaUnavailableError | undefined;
-    for (let round = 0; round < MOST_ROUNDS; round += 1) {
+    for (let round = 0; round < MOST_ROUNDS && !attempt.over; round += 1) {
       try {
         const reply = await this.asked(request, () => ledger.reserve(request));
         if (reply === null) continue;

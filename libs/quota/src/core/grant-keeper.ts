@@ -14,6 +14,7 @@ import { QuotaUnavailableError } from './errors';
 import type { UpkeepLease } from './lease';
 import { rebuild } from './ledger-rebuild';
 import type { QuotaObserver } from './observer';
+import type { StoredTruth } from './stored-truth';
 import type { UsageTracker } from './usage-tracker';
 
 export interface GrantKeeperParts {
@@ -23,16 +24,9 @@ export interface GrantKeeperParts {
   readonly lease: UpkeepLease;
   readonly observer: QuotaObserver;
   /** What is really stored; absent: nobody can say, and a ledger that lost its data stays without a grant. */
-  readonly truth?: StoredTruth;
+  readonly truth?: Pick<StoredTruth, 'rebuild' | 'verify'>;
   /** Tells every instance of a tenant of whom the ledger has lost what it knew. */
   readonly tellLoss?: (tenant: string) => Promise<void>;
-}
-
-/** Sees to it that the ledger is as what is stored, of one tenant or of some of its keys. */
-export interface StoredTruth {
-  /** All of it, in a ledger that is being rebuilt. */
-  rebuild(tenant: string): Promise<unknown>;
-  verify(tenant: string, keys: readonly string[]): Promise<unknown>;
 }
 
 interface Wish {

@@ -15,6 +15,7 @@ import type { UpkeepLease } from '../core/lease';
 import type { QuotaObserver } from '../core/observer';
 import { OutageBudget } from '../core/outage-budget';
 import type { SharedQuotaCache } from '../core/quota-source';
+import { StoredTruth } from '../core/stored-truth';
 import { Reconciler } from '../core/reconciler';
 import type { ResolvedQuotaOptions } from './options';
 
@@ -41,10 +42,7 @@ export function buildBank(
   const bank = new GuardedBank(postgres.bank, postgres.breaker);
   const budgetMb = options.onOutage === 'allow' ? options.outageBudgetMb : 0;
   const budget = new OutageBudget(options.onOutage === 'allow', mbToBytes(budgetMb));
-  const truth = {
-    rebuild: (tenant: string) => reconciler.rebuild(tenant),
-    verify: (tenant: string, keys: readonly string[]) => reconciler.verify(tenant, keys),
-  };
+  const truth = new StoredTruth(() => reconciler);
   const stored = options.usageSource !== undefined && { truth };
   const tellLoss = (tenant: string) => shared.announceLoss(tenant);
   const keeper = new GrantKeeper(
