@@ -4,6 +4,7 @@ import { correctionsFor, growthAndShrink, type Applied, type Finding } from './c
 import { QuotaUnavailableError } from './errors';
 import { LocalLease, type HeldLease, type UpkeepLease } from './lease';
 import type { DriftCauses, QuotaObserver } from './observer';
+import { TimedSource } from './timed-source';
 import { usedBytes, type KeyView, type UsageSource, type UsageTracker } from './usage-tracker';
 
 const PAGE = 500;
@@ -67,13 +68,15 @@ interface WorkOptions {
  */
 export class Reconciler {
   private readonly lease: UpkeepLease;
+  private readonly source: UsageSource | null;
 
   constructor(
     private readonly tracker: UsageTracker,
-    private readonly source: UsageSource | null,
+    source: UsageSource | null,
     private readonly observer: QuotaObserver,
     private readonly options: ReconcilerOptions = {},
   ) {
+    this.source = source && new TimedSource(source);
     this.lease = options.lease ?? new LocalLease();
   }
 
