@@ -566,8 +566,8 @@ export const MUTANTS = [
   plant(
     'loss: a key that a write is on its way to is left out of the rebuild',
     `${CORE}/reconciler.ts`,
-    'const idle = job.lost ? views :',
-    'const idle = job.lost && views.length === 0 ? views :',
+    'job.busy === null ? views.filter',
+    'job.busy !== views ? views.filter',
     ON_LOST_HOLDS,
   ),
   plant(

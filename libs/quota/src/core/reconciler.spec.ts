@@ -101,6 +101,16 @@ describe('Reconciler', () => {
     });
   });
 
+  it('tells of a rebuild which of the keys it looked at a write was on its way to', async () => {
+    const { storage, reserve, write, reconciler } = setUp();
+    for (const key of ['a', 'b']) storage.put(key, 10);
+    await reserve('b', 10);
+    await reserve('not stored', 10);
+    await write('c', 10);
+    await reserve('c', 5);
+    expect((await reconciler.rebuild('acme')).sort()).toEqual(['b', 'c']);
+  });
+
   it('leaves a key to the write that is on its way to it', async () => {
     const { reconciler, storage, reserve, tracker } = setUp();
     const write = await reserve('a', 50);

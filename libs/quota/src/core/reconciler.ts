@@ -49,13 +49,13 @@ interface Job {
   readonly tenant: string;
   readonly held: HeldLease;
   readonly applied: Applied;
-  /** What the ledger knew is lost: keys that a write is on its way to are looked at as well. */
-  readonly lost: boolean;
+  /** Keys that a write is on its way to, which are then looked at as well; null: those are left alone. */
+  readonly busy: Set<string> | null;
 }
 
 interface WorkOptions {
   readonly routine?: boolean;
-  readonly lost?: boolean;
+  readonly busy?: Set<string> | null;
 }
 
 /**
@@ -96,10 +96,13 @@ export class Reconciler {
 
   /**
    * As {@link reconcile}, for a ledger that is being rebuilt: what was stored under a key before a write
-   * that is on its way to it is nowhere else to be found.
+   * that is on its way to it is nowhere else to be found. Returns such keys: what was found of them may
+   * be what that write has stored, and takes back without a word to the ledger.
    */
-  rebuild(tenant: string): Promise<ReconcileReport> {
-    return this.inTurn(tenant, { lost: true });
+  async rebuild(tenant: string): Promise<string[]> {
+    const busy = new Set<string>();
+    await this.inTurn(tenant, { busy });
+    return [...busy];
   }
 
   private async inTurn(tenant: string, options: WorkOptions): Promise<ReconcileReport> {
@@ -115,7 +118,7 @@ export class Reconciler {
   /**
    * As {@link reconcile}; null when somebody is at this tenant already.
    *
-   * @param options `routine`: nobody asked; said in the event. `lost`: see {@link rebuild}
+   * @param options `routine`: nobody asked; said in the event. `busy`: see {@link rebuild}
    */
   async reconcileIfFree(
     tenant: string,
@@ -139,7 +142,7 @@ export class Reconciler {
   async verify(tenant: string, keys: readonly string[]): Promise<string[]> {
     if (this.source === null) return [...keys];
     const applied: Applied = { count: 0, missingBytes: 0, extraBytes: 0, wrongSizeBytes: 0 };
-    const job = { source: this.source, tenant, held: NO_LEASE, applied, lost: false };
+    const job = { source: this.source, tenant, held: NO_LEASE, applied, busy: null };
     const inLine: string[] = [];
     let left = [...keys];
     // Whether a correction was applied is seen by looking again.
@@ -157,11 +160,11 @@ export class Reconciler {
   private async work(
     tenant: string,
     held: HeldLease,
-    { routine = false, lost = false }: WorkOptions,
+    { routine = false, busy = null }: WorkOptions,
   ): Promise<ReconcileReport> {
     const applied: Applied = { count: 0, missingBytes: 0, extraBytes: 0, wrongSizeBytes: 0 };
-    if (this.source !== null)
-      await this.align({ source: this.source, tenant, held, applied, lost });
+    const { source } = this;
+    if (source !== null) await this.align({ source, tenant, held, applied, busy });
     const { driftBytes: recountBytes, usage } = await this.tracker.recount(tenant);
     const { count: corrected, ...entries } = applied;
     const causes = { ...entries, recountBytes };
@@ -241,12 +244,13 @@ export class Reconciler {
 
   /** The storage is read after the ledger; see {@link apply}. */
   private async findings(job: Job, views: readonly KeyView[]): Promise<Finding[]> {
-    const idle = job.lost ? views : views.filter((view) => !view.pending);
-    if (idle.length === 0) return [];
-    const keys = idle.map((view) => view.key);
+    const looked = job.busy === null ? views.filter(({ pending }) => !pending) : views;
+    if (looked.length === 0) return [];
+    for (const { key, pending } of looked) if (pending) job.busy?.add(key);
+    const keys = looked.map((view) => view.key);
     const stored = await job.source.lookup(job.tenant, keys);
     const byKey = new Map(stored.map((entry) => [entry.key, entry]));
-    return idle.flatMap((view) => correctionsFor(view, byKey.get(view.key)));
+    return looked.flatMap((view) => correctionsFor(view, byKey.get(view.key)));
   }
 
   /**

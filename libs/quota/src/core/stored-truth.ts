@@ -13,6 +13,8 @@ interface Waiting {
  * is as its last write left it.
  */
 const MOST_LOOKS = 120;
+/** Keys in a group that is looked at. */
+const AT_ONCE = 500;
 /** Groups of keys; beyond this the oldest are left to the next reconciliation. */
 const MOST_WAITING = 1_000;
 
@@ -32,7 +34,10 @@ export class StoredTruth {
 
   /** See {@link Reconciler.rebuild}. */
   async rebuild(tenant: string): Promise<void> {
-    await this.reconciler().rebuild(tenant);
+    const busy = await this.reconciler().rebuild(tenant);
+    for (let i = 0; i < busy.length; i += AT_ONCE) {
+      this.wait({ tenant, keys: busy.slice(i, i + AT_ONCE), looks: 0 });
+    }
   }
 
   /**
