@@ -68,6 +68,17 @@ it('lets nothing wait where the first look fails, and goes on where a later one 
   expect(truth.size).toBe(0);
 });
 
+it('asks a store that is away once in a round, and for others the next time', async () => {
+  const { comparing, truth } = scene();
+  comparing.busy.add('a');
+  for (const tenant of ['one', 'two', 'three']) await truth.verify(tenant, ['a']);
+  comparing.looks.length = 0;
+  comparing.failure = new QuotaUnavailableError('usage_source', { applied: 'no' });
+  for (let n = 0; n < 3; n += 1) await truth.again();
+  expect(comparing.looks).toEqual(['one: a', 'two: a', 'three: a']);
+  expect(truth.size).toBe(3);
+});
+
 it('gives up a key that is written all the time, and the oldest of too many', async () => {
   const { comparing, truth } = scene();
   comparing.busy.add('a');

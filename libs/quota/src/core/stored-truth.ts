@@ -49,7 +49,12 @@ export class StoredTruth {
     return this.look({ tenant, keys, looks: 0 });
   }
 
-  /** One more look at what waits. @returns the errors of what was given up */
+  /**
+   * One more look at what waits. With the first that finds a store away the others wait for the next
+   * time, since each may take its deadline.
+   *
+   * @returns the errors of what was given up
+   */
   async again(): Promise<unknown[]> {
     const hopeless: unknown[] = [];
     for (const one of [...this.waiting]) {
@@ -57,8 +62,11 @@ export class StoredTruth {
       try {
         await this.look(one);
       } catch (error) {
-        if (error instanceof QuotaUnavailableError) this.wait(one);
-        else hopeless.push(error);
+        if (error instanceof QuotaUnavailableError) {
+          this.wait(one);
+          break;
+        }
+        hopeless.push(error);
       }
     }
     return hopeless;
